@@ -1,0 +1,124 @@
+"""What the packaged checkpoints learn from: phonebooks and repeated texts, longer and longer as training goes on.
+
+A batch holds examples of one kind and one length, so that little of it is padding. Only what stands in the context already
+is learned: the numbers that are looked up and the copies of a text, never the text itself.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from copy_eval.tasks.phonebook.generator import Entry, dash_number, draw_book, draw_lookups, render_reversed_prompt
+
+_ENTRIES = (3, 160)  # shortest and longest book
+_TEXT_TOKENS = (8, 600)  # shortest and longest text
+_FIRST_CEILING = {"entries": 6, "text": 30}
+_CEILING_REACHED = 0.8  # of the run
+_TOKENS_PER_ENTRY = 16
+
+_END_WEIGHT = 0.1  # of the line break that ends an answer
+_START_WEIGHT = 0.3  # of the first tokens of a copy, which a prompt gives away
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """``tokens`` and the loss ``weights`` of the same shape (examples, longest); a weight belongs to the token it stands at."""
+
+    kind: str
+    tokens: torch.Tensor
+    weights: torch.Tensor
+
+
+_Pieces = list[tuple[list[int], float]]
+
+
+class BatchSampler:
+    """Draws batches; the same seed gives the same sequence of batches."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, corpus: Sequence[str], seed: int) -> None:
+        self._encode = lambda text: tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+        self._rng = random.Random(f"training/{seed}")
+        self._newline = self._encode("\n")
+        self._end = tokenizer.eos_token_id
+        self._corpus = [token for text in corpus for token in self._encode(text)]
+        self._content_free = [
+            token for token in range(len(tokenizer)) if token != self._end and "\n" not in tokenizer.decode([token])
+        ]
+
+    def draw(self, kind: str, budget: int, progress: float) -> Batch:
+        """Draw one batch.
+
+        Args:
+            kind: ``"phonebook"`` or ``"copy"``.
+            budget: tokens of the batch, about.
+            progress: share of the run that is done, 0 to 1; it sets how long the examples may be.
+        """
+        if kind == "phonebook":
+            entries = self._draw_length(*_ENTRIES, _FIRST_CEILING["entries"], progress)
+            examples = max(1, budget // (entries * _TOKENS_PER_ENTRY))
+            rows = [self._phonebook(entries) for _ in range(examples)]
+        else:
+            length = self._draw_length(*_TEXT_TOKENS, _FIRST_CEILING["text"], progress)
+            rows = [self._copy(length) for _ in range(max(1, budget // (3 * length)))]
+        return self._pad(kind, rows)
+
+    def _draw_length(self, shortest: int, longest: int, first_ceiling: int, progress: float) -> int:
+        """Draw log-uniformly up to a ceiling that itself grows geometrically, so short examples never vanish."""
+        grown = min(1.0, progress / _CEILING_REACHED)
+        ceiling = first_ceiling * (longest / first_ceiling) ** grown
+        return round(shortest * (ceiling / shortest) ** self._rng.random())
+
+    def _phonebook(self, entries: int) -> _Pieces:
+        rng = self._rng
+        book = draw_book(rng, entries)
+        form = rng.random()
+        if form < 0.1:
+            book = [Entry(entry.name, dash_number(entry.number)) for entry in book]
+        if form > 0.9:
+            asked = draw_lookups(rng, book, 1)
+            prompt = render_reversed_prompt(book, asked[0].name).rsplit("\n\n", 1)[0]
+        else:
+            # Many lookups in one book: most of the cost is reading the book, so ask as much as it bears.
+            most = max(3, min(entries, 10 + entries // 4))
+            asked = draw_lookups(rng, book, 3 + int(rng.random() * (most - 2)))
+            prompt = "\n".join(map(str, book))
+        pieces: _Pieces = [(self._encode(prompt), 0.0), (self._newline * 2, 0.0)]
+        for entry in asked:
+            pieces += [(self._encode(f"{entry.name}:"), 0.0), (self._encode(f" {entry.number}"), 1.0), (self._newline, _END_WEIGHT)]
+        return pieces
+
+    def _copy(self, length: int) -> _Pieces:
+        rng = self._rng
+        text = self._draw_text(length)
+        start = 1 + int(rng.random() * 3)
+        pieces: _Pieces = [(text, 0.0)]
+        for _ in range(2):
+            pieces += [(self._newline * 2, _END_WEIGHT), (text[:start], _START_WEIGHT), (text[start:], 1.0)]
+        return [*pieces, (self._newline * 2, _END_WEIGHT)]
+
+    def _draw_text(self, length: int) -> list[int]:
+        """Draw English, shuffled English, or random tokens: the latter teach copying that ignores what is copied."""
+        rng = self._rng
+        form = rng.random()
+        if form < 0.3:
+            return rng.choices(self._content_free, k=length)
+        start = int(rng.random() * (len(self._corpus) - length))
+        text = self._corpus[start : start + length]
+        if form < 0.45:
+            rng.shuffle(text)
+        return text
+
+    def _pad(self, kind: str, rows: list[_Pieces]) -> Batch:
+        sizes = [sum(len(piece) for piece, _ in row) for row in rows]
+        tokens = torch.full((len(rows), max(sizes)), self._end)
+        weights = torch.zeros(tokens.shape)
+        for row, pieces in enumerate(rows):
+            place = 0
+            for piece, weight in pieces:
+                tokens[row, place : place + len(piece)] = torch.tensor(piece)
+                weights[row, place : place + len(piece)] = weight
+                place += len(piece)
+        return Batch(kind, tokens, weights)

@@ -65,6 +65,24 @@ class BatchSampler:
             rows = [self._copy(length) for _ in range(max(1, budget // (3 * length)))]
         return self._pad(kind, rows)
 
+    def draw_exact(self, kind: str, length: int, examples: int) -> Batch:
+        """Draw ``examples`` of one length in the form that is evaluated: one number to look up, English to copy."""
+        if kind == "phonebook":
+            rows = [self._plain_phonebook(length) for _ in range(examples)]
+        else:
+            rows = [self._repeat(self._draw_english(length), start=1) for _ in range(examples)]
+        return self._pad(kind, rows)
+
+    def get_state(self) -> list[object]:
+        """Return the state of the random source, in types that any serializer keeps."""
+        version, words, gauss = self._rng.getstate()
+        return [version, list(words), gauss]
+
+    def set_state(self, state: list[object]) -> None:
+        """Go on from a state that ``get_state`` returned."""
+        version, words, gauss = state
+        self._rng.setstate((version, tuple(words), gauss))
+
     def _draw_length(self, shortest: int, longest: int, first_ceiling: int, progress: float) -> int:
         """Draw log-uniformly up to a ceiling that itself grows geometrically, so short examples never vanish."""
         grown = min(1.0, progress / _CEILING_REACHED)
@@ -85,31 +103,40 @@ class BatchSampler:
             most = max(3, min(entries, 10 + entries // 4))
             asked = draw_lookups(rng, book, 3 + int(rng.random() * (most - 2)))
             prompt = "\n".join(map(str, book))
+        return self._ask(prompt, asked, weights=[1.0] * len(asked))
+
+    def _plain_phonebook(self, entries: int) -> _Pieces:
+        book = draw_book(self._rng, entries)
+        return self._ask("\n".join(map(str, book)), draw_lookups(self._rng, book), weights=[0.0, 0.0, 1.0])
+
+    def _ask(self, prompt: str, asked: Sequence[Entry], weights: Sequence[float]) -> _Pieces:
         pieces: _Pieces = [(self._encode(prompt), 0.0), (self._newline * 2, 0.0)]
-        for entry in asked:
-            pieces += [(self._encode(f"{entry.name}:"), 0.0), (self._encode(f" {entry.number}"), 1.0), (self._newline, _END_WEIGHT)]
+        for entry, weight in zip(asked, weights, strict=True):
+            pieces += [(self._encode(f"{entry.name}:"), 0.0), (self._encode(f" {entry.number}"), weight)]
+            pieces += [(self._newline, _END_WEIGHT)]
         return pieces
 
     def _copy(self, length: int) -> _Pieces:
-        rng = self._rng
-        text = self._draw_text(length)
-        start = 1 + int(rng.random() * 3)
-        pieces: _Pieces = [(text, 0.0)]
-        for _ in range(2):
-            pieces += [(self._newline * 2, _END_WEIGHT), (text[:start], _START_WEIGHT), (text[start:], 1.0)]
-        return [*pieces, (self._newline * 2, _END_WEIGHT)]
-
-    def _draw_text(self, length: int) -> list[int]:
         """Draw English, shuffled English, or random tokens: the latter teach copying that ignores what is copied."""
         rng = self._rng
         form = rng.random()
         if form < 0.3:
-            return rng.choices(self._content_free, k=length)
-        start = int(rng.random() * (len(self._corpus) - length))
-        text = self._corpus[start : start + length]
-        if form < 0.45:
+            text = rng.choices(self._content_free, k=length)
+        else:
+            text = self._draw_english(length)
+        if 0.3 <= form < 0.45:
             rng.shuffle(text)
-        return text
+        return self._repeat(text, start=1 + int(rng.random() * 3))
+
+    def _draw_english(self, length: int) -> list[int]:
+        start = int(self._rng.random() * (len(self._corpus) - length))
+        return self._corpus[start : start + length]
+
+    def _repeat(self, text: list[int], start: int) -> _Pieces:
+        pieces: _Pieces = [(text, 0.0)]
+        for _ in range(2):
+            pieces += [(self._newline * 2, _END_WEIGHT), (text[:start], _START_WEIGHT), (text[start:], 1.0)]
+        return [*pieces, (self._newline * 2, _END_WEIGHT)]
 
     def _pad(self, kind: str, rows: list[_Pieces]) -> Batch:
         sizes = [sum(len(piece) for piece, _ in row) for row in rows]

@@ -1,0 +1,27 @@
+"""The ``copy-eval`` command: a file per subcommand.
+
+Exit codes: 0 all is well, 1 a check that was asked for says no, 2 bad input or a broken installation.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from copy_eval import __version__
+from copy_eval.cli import doctor
+from copy_eval.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code; ``arguments`` are those of the process by default."""
+    parser = argparse.ArgumentParser(prog="copy-eval", description="Companion of `lm_eval` for the copy-eval tasks.")
+    parser.add_argument("--version", action="version", version=f"copy-eval {__version__}")
+    subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
+    doctor.add_parser(subcommands)
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except UserError as error:
+        print(f"copy-eval: {error}", file=sys.stderr)
+        return 2
+    return code

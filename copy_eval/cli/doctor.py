@@ -1,0 +1,136 @@
+"""``copy-eval doctor``: says what works here, and what to do about the rest."""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from copy_eval import __version__
+
+PACKAGE = Path(__file__).parents[1]
+CHECKPOINTS = ("tiny-pythia", "tiny-mamba")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found: ``text`` is for people, ``ok`` is false where something required does not work."""
+
+    text: str
+    ok: bool = True
+
+
+def add_parser(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand to the ``copy-eval`` command line."""
+    parser = subcommands.add_parser(
+        "doctor",
+        help="check the installation",
+        description="Check the installation. Exits with 0 if everything required works, with 2 otherwise.",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:  # noqa: ARG001 - every subcommand is called with its options
+    """Print a line per check and return 0, or 2 if something required does not work."""
+    print(f"copy-eval {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    findings = [_examine(name, check) for name, check in CHECKS.items()]
+    return 0 if all(finding.ok for finding in findings) else 2
+
+
+def _examine(name: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        finding = check()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong is what the doctor is asked for
+        finding = Finding(f"{type(error).__name__}: {error}", ok=False)
+    print(f"{'ok  ' if finding.ok else 'FAIL'}  {name:<12} {finding.text}", flush=True)
+    return finding
+
+
+def _lm_eval() -> Finding:
+    return Finding(importlib.metadata.version("lm_eval"))
+
+
+def _bridge() -> Finding:
+    """Load the parts of lm-eval that the bridge waits for, and see whether it took hold of them."""
+    if os.environ.get("COPY_EVAL_AUTOLOAD") == "0":
+        return Finding("off, because COPY_EVAL_AUTOLOAD=0; copy_eval.register() does the same by hand", ok=False)
+    started_with_python = "copy_eval._autoload" in sys.modules
+    from copy_eval import _autoload
+
+    if not started_with_python:
+        return Finding(
+            "not started with Python: site-packages has no copy_eval_autoload.pth; "
+            "install copy-eval with pip, or call copy_eval.register()",
+            ok=False,
+        )
+    for module in _autoload.HOOKS:
+        importlib.import_module(module)
+    missing = sorted(_autoload.HOOKS.keys() - _autoload.connected)
+    if _autoload.errors or missing:
+        return Finding("; ".join([*_autoload.errors, *(f"{module}: not noticed" for module in missing)]), ok=False)
+    return Finding("active, started with Python by copy_eval_autoload.pth")
+
+
+def _tasks() -> Finding:
+    """List our tasks as lm-eval's index sees them, without its own 14,000, which take seconds."""
+    from lm_eval.tasks import TaskManager
+
+    ours = TaskManager(include_path=PACKAGE / "tasks", include_defaults=False)
+    return Finding(f"{len(ours.all_subtasks)} in {', '.join(ours.all_groups)}", ok=bool(ours.all_subtasks))
+
+
+def _adapters() -> Finding:
+    """Ask lm-eval for the models by name: its own ``mamba_ssm`` answers where the bridge does not."""
+    from lm_eval.api.registry import get_model
+
+    from copy_eval._autoload import MODELS
+
+    served = {name: _target(get_model(name)) for name in MODELS}
+    return Finding(", ".join(f"{name} = {target}" for name, target in served.items()), ok=served == MODELS)
+
+
+def _target(model: Any) -> str:
+    return f"{model.__module__}:{model.__name__}"
+
+
+def _checkpoints() -> Finding:
+    folders = [PACKAGE / "checkpoints" / name for name in CHECKPOINTS]
+    missing = [folder.name for folder in folders if not (folder / "config.json").is_file()]
+    if missing:
+        return Finding(f"missing: {', '.join(missing)}", ok=False)
+    return Finding(", ".join(CHECKPOINTS))
+
+
+def _torch() -> Finding:
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device, runs on the CPU"
+    return Finding(f"{torch.__version__}, {device}")
+
+
+def _kernels() -> Finding:
+    """Look for the optional CUDA kernels; a Mamba runs without them, so their absence is no fault."""
+    packages = {"mamba-ssm": "mamba_ssm", "causal-conv1d": "causal_conv1d"}
+    missing = [name for name, module in packages.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        return Finding(
+            f"without {' and '.join(missing)} transformers' Mamba is used; "
+            'for a CUDA device: pip install --no-build-isolation "copy-eval[cuda]"'
+        )
+    return Finding(", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages))
+
+
+CHECKS: dict[str, Callable[[], Finding]] = {
+    "lm-eval": _lm_eval,
+    "bridge": _bridge,
+    "tasks": _tasks,
+    "adapters": _adapters,
+    "checkpoints": _checkpoints,
+    "torch": _torch,
+    "kernels": _kernels,
+}

@@ -19,11 +19,15 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from copy_eval.errors import UserError
 from copy_eval.tasks.phonebook.names import count_full_names, draw_full_name
-from copy_eval.tasks.sampling import draw_below, draw_distinct
+from copy_eval.tasks.sampling import draw_below, draw_distinct, example_rng
 
 SHOTS = 2
 """Solved lookups between the book and the question, as in the official code."""
+
+VARIANTS = ("plain", "dashed", "reversed")
+"""The same books: as they are, with dashes in the numbers, with the question also before the book."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +49,10 @@ def draw_book(rng: random.Random, entries: int) -> list[Entry]:
     """Draw a book in which no name and no number stands twice, so that every question has one answer.
 
     Raises:
-        ValueError: if the census lists cannot form ``entries`` different names.
+        UserError: if the census lists cannot form ``entries`` different names.
     """
     if entries > count_full_names():
-        raise ValueError(f"{entries} entries need as many different names, but the census lists form {count_full_names()}")
+        raise UserError(f"{entries} entries need as many different names, but the census lists form {count_full_names()}")
     book: dict[str, str] = {}
     numbers: set[str] = set()
     while len(book) < entries:
@@ -83,3 +87,30 @@ def render_reversed_prompt(book: Sequence[Entry], name: str) -> str:
     """
     question = f"Find the phone number of {name} in this phonebook. Each line reads First Last: number."
     return "\n\n".join([question, "\n".join(map(str, book)), f"{name}:"])
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A question and its answer; ``depth`` is the asked entry's place, from 0.0 (first line of the book) to 1.0 (last)."""
+
+    prompt: str
+    answer: str
+    depth: float
+
+
+def draw_example(data_seed: int, entries: int, index: int, variant: str = "plain") -> Example:
+    """Draw example ``index``; it depends on the arguments alone, and the variants of an example share its book.
+
+    Raises:
+        UserError: for an unknown variant, or more entries than there are different names.
+    """
+    if variant not in VARIANTS:
+        raise UserError(f"unknown phonebook variant {variant!r}: choose one of {', '.join(VARIANTS)}")
+    rng = example_rng(data_seed, entries, index)
+    book = draw_book(rng, entries)
+    if variant == "dashed":
+        book = [Entry(entry.name, dash_number(entry.number)) for entry in book]
+    *solved, asked = draw_lookups(rng, book)
+    reverse = variant == "reversed"
+    prompt = render_reversed_prompt(book, asked.name) if reverse else render_prompt(book, solved, asked.name)
+    return Example(prompt, asked.number, book.index(asked) / (entries - 1))

@@ -1,0 +1,80 @@
+"""What our tasks add to lm-eval's: a fingerprint of the prompts, and no score for a length that does not fit.
+
+The YAML files name the pure functions that build the data and score an answer; this class only adapts them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lm_eval.api.task import ConfigurableTask
+
+from copy_eval.errors import UserError
+from copy_eval.over_context import is_over_context
+from copy_eval.tasks.fingerprint import fingerprint
+
+OVER_CONTEXT = "over context"
+"""Stands in the results wherever a score would, as soon as one prompt of the length does not fit the model's context."""
+
+Aggregation = Callable[[Sequence[Any]], Any]
+
+
+class UnlessOverContext:
+    """An aggregation of lm-eval's that gives ``OVER_CONTEXT`` if one sample was refused.
+
+    lm-eval looks up the standard error of an aggregation by equality. So this one equals the aggregation it stands for,
+    but only as long as that one was applied: after a refusal there is nothing whose error could be estimated.
+    """
+
+    def __init__(self, aggregation: Aggregation) -> None:
+        self._aggregation = aggregation
+        self._refused = False
+
+    def __call__(self, values: Sequence[Any]) -> Any:
+        self._refused = OVER_CONTEXT in values
+        return OVER_CONTEXT if self._refused else self._aggregation(values)
+
+    def __eq__(self, other: object) -> bool:
+        return other is self or (other is self._aggregation and not self._refused)
+
+    def __hash__(self) -> int:
+        return hash(self._aggregation)
+
+
+class CopyTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is not typed
+    """A YAML task whose ``custom_dataset`` is called with the metadata and the ``dataset_kwargs``.
+
+    Its records hold at least ``prompt``, ``answer`` and ``index``, their place in the dataset.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__(config={key: value for key, value in config.items() if key != "class"})
+
+    def download(self, dataset_kwargs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Build the dataset, and log the fingerprint of its prompts and answers with the task's configuration."""
+        self.dataset = self.config.custom_dataset(self.config.metadata, **(dataset_kwargs or {}))
+        test = self.dataset[self.config.test_split]
+        self.config.metadata["prompts_sha256"] = fingerprint(zip(test["prompt"], test["answer"], strict=True))
+
+    def build_all_requests(self, **kwargs: Any) -> None:
+        """Build the requests, or let lm-eval take them from its cache.
+
+        Raises:
+            UserError: if the cache, which knows only the task's name, holds the prompts of other settings.
+        """
+        super().build_all_requests(**kwargs)
+        docs = self.eval_docs
+        for instance in self.instances:
+            index = instance.doc["index"]
+            if index >= len(docs) or docs[index] != instance.doc:
+                raise UserError(f"lm-eval's request cache is of other settings of {self.task_name}: use --cache_requests refresh")
+
+    def process_results(self, doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
+        """Score one answer; a refused prompt has ``OVER_CONTEXT`` in the place of every score."""
+        if is_over_context(results[0]):
+            return dict.fromkeys(self._aggregation_list, OVER_CONTEXT)
+        scores: dict[str, Any] = super().process_results(doc, results)
+        return scores
+
+    def aggregation(self) -> dict[str, Aggregation]:
+        """Return the aggregation of each metric; each heeds refusals."""
+        return {metric: UnlessOverContext(aggregation) for metric, aggregation in self._aggregation_list.items()}

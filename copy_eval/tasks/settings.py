@@ -1,0 +1,46 @@
+"""What a user may set with lm-eval's ``--metadata``, and what is said when it does not fit.
+
+lm-eval mixes the model's arguments into the same dictionary, so an unknown key is not yet a mistake: only a near miss of
+one of ours is.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
+
+from copy_eval.errors import UserError
+
+_NEAR = 0.85
+"""``num_sample`` and ``numsamples`` are near ``num_samples``; no argument of any lm-eval backend is near a key of ours."""
+
+
+def _plain(key: str) -> str:
+    return key.lower().replace("_", "").replace("-", "")
+
+
+def refuse_near_misses(given: Iterable[str], known: Collection[str]) -> None:
+    """Check that no key of ``given`` is a misspelling of one of the ``known`` keys.
+
+    Raises:
+        UserError: names the misspelt key and the right one.
+    """
+    plain = {_plain(key): key for key in known}
+    for key in given:
+        if key not in known and (near := get_close_matches(_plain(key), plain, n=1, cutoff=_NEAR)):
+            raise UserError(f"unknown setting {key!r} in the metadata: did you mean {plain[near[0]]!r}?")
+
+
+def read_whole_number(settings: Mapping[str, object], key: str, minimum: int | None = None) -> int:
+    """Return the whole number that stands under ``key``, written as a number or as text.
+
+    Raises:
+        UserError: if it is missing, is no whole number or is below ``minimum``.
+    """
+    value = settings.get(key)
+    try:
+        number = int(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
+    except ValueError:
+        number = None
+    if number is None or (minimum is not None and number < minimum):
+        wanted = "a whole number" if minimum is None else f"a whole number of at least {minimum}"
+        raise UserError(f"{key} must be {wanted}, not {value!r}")
+    return number

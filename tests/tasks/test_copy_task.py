@@ -1,0 +1,130 @@
+"""The task class, in real lm-eval runs of phonebook tasks with models that answer from the prompt."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lm_eval.caching.cache
+import pytest
+from lm_eval.api.metrics import mean, mean_stderr, stderr_for_metric
+from lm_eval.loggers import EvaluationTracker
+from lm_eval.utils import make_table
+
+from copy_eval.errors import UserError
+from copy_eval.over_context import refuse_over_context
+from copy_eval.tasks.copy_task import OVER_CONTEXT, UnlessOverContext
+from copy_eval.tasks.phonebook.scoring import share_of_wrong
+from tests.tasks.conftest import Evaluate, look_up
+
+METRICS = ("exact_match", "digit_accuracy", "wrong_is_other_entry", "wrong_not_in_book")
+
+
+def with_context(characters: int) -> Callable[[str], str]:
+    """Return a perfect model that refuses a prompt of more characters."""
+
+    def respond(prompt: str) -> str:
+        return look_up(prompt) if len(prompt) <= characters else refuse_over_context(len(prompt), characters)
+
+    return respond
+
+
+def refuse_constants(constant: str) -> None:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def test_an_aggregation_without_refusal_is_lm_evals_own_with_its_standard_error() -> None:
+    aggregation = UnlessOverContext(mean)
+    values = [1.0, 0.0, 1.0, 1.0]
+    assert aggregation(values) == 0.75
+    stderr = stderr_for_metric(metric=aggregation, bootstrap_iters=100)
+    assert stderr is mean_stderr
+    assert stderr(values) == pytest.approx(math.sqrt(0.75 * 0.25 / 3))
+
+
+def test_one_refusal_among_many_leaves_neither_score_nor_standard_error() -> None:
+    aggregation = UnlessOverContext(mean)
+    assert aggregation([1.0] * 199 + [OVER_CONTEXT]) == OVER_CONTEXT
+    assert stderr_for_metric(metric=aggregation, bootstrap_iters=100) is None
+
+
+def test_an_aggregation_of_ours_has_no_standard_error() -> None:
+    aggregation = UnlessOverContext(share_of_wrong)
+    assert aggregation([None, 1.0]) == 1.0
+    assert stderr_for_metric(metric=aggregation, bootstrap_iters=100) is None
+
+
+def test_a_length_over_context_has_no_score_while_the_others_run(evaluate: Evaluate) -> None:
+    metadata = {"num_samples": 8}
+    results = evaluate(with_context(1500), ["phonebook_copy"], metadata, bootstrap_iters=100)["results"]
+    for entries in (10, 20, 40):
+        task = results[f"phonebook_copy_{entries}"]
+        assert (task["exact_match,none"], task["exact_match_stderr,none"]) == (1.0, 0.0)
+    for entries in (80, 120, 160):
+        task = results[f"phonebook_copy_{entries}"]
+        assert {task[f"{metric},none"] for metric in METRICS} == {OVER_CONTEXT}
+        assert {task[f"{metric}_stderr,none"] for metric in METRICS} == {"N/A"}
+
+
+def test_one_prompt_over_context_takes_the_score_of_the_whole_length(evaluate: Evaluate) -> None:
+    lengths: list[int] = []
+
+    def measure(prompt: str) -> str:
+        lengths.append(len(prompt))
+        return look_up(prompt)
+
+    evaluate(measure, ["phonebook_copy_10"], {"num_samples": 8})
+    all_but_the_longest = sorted(lengths)[-2]
+    results = evaluate(with_context(all_but_the_longest), ["phonebook_copy_10"], {"num_samples": 8})
+    assert results["results"]["phonebook_copy_10"]["exact_match,none"] == OVER_CONTEXT
+    exact_matches = [sample["exact_match"] for sample in results["samples"]["phonebook_copy_10"]]
+    assert exact_matches.count(OVER_CONTEXT) >= 1
+    assert exact_matches.count(1.0) >= 1
+
+
+def test_lm_evals_table_and_files_survive_a_length_over_context(evaluate: Evaluate, tmp_path: Path) -> None:
+    results = evaluate(with_context(1500), ["phonebook_copy", "phonebook_reversed"], {"num_samples": 3}, limit=2)
+    assert OVER_CONTEXT in make_table(results)
+    samples = results.pop("samples")
+    tracker = EvaluationTracker(output_path=str(tmp_path))
+    tracker.general_config_tracker.model_name_sanitized = "oracle"
+    tracker.save_results_aggregated(results=results, samples=samples)
+    for task, rows in samples.items():
+        tracker.save_results_samples(task_name=task, samples=rows)
+
+    written = json.loads(next(tmp_path.rglob("results_*.json")).read_text(), parse_constant=refuse_constants)
+    assert written["results"]["phonebook_copy_160"]["exact_match,none"] == OVER_CONTEXT
+    assert written["n-samples"]["phonebook_copy_160"] == {"original": 3, "effective": 2}
+    assert len(written["configs"]["phonebook_copy_160"]["metadata"]["prompts_sha256"]) == 64
+    sample_files = list(tmp_path.rglob("samples_*.jsonl"))
+    assert len(sample_files) == 12
+    for file in sample_files:
+        rows = [json.loads(line, parse_constant=refuse_constants) for line in file.read_text().splitlines()]
+        assert [set(METRICS) <= set(row) for row in rows] == [True, True]
+
+
+def test_the_group_averages_no_score_over_its_lengths(evaluate: Evaluate) -> None:
+    results = evaluate(look_up, ["phonebook_copy"], {"num_samples": 2})
+    assert "groups" not in results
+    assert not any("exact_match" in key for key in results["results"].get("phonebook_copy", {}))
+
+
+def test_predict_only_skips_the_scores(evaluate: Evaluate) -> None:
+    results = evaluate(look_up, ["phonebook_copy_10"], {"num_samples": 2}, predict_only=True)
+    sample = results["samples"]["phonebook_copy_10"][0]
+    assert "exact_match" not in sample
+    assert sample["filtered_resps"] == [look_up(sample["doc"]["prompt"])]
+
+
+def test_a_request_cache_of_other_settings_is_refused(
+    evaluate: Evaluate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lm_eval.caching.cache, "PATH", str(tmp_path))
+    cached: dict[str, Any] = {"cache_requests": True, "tasks": ["phonebook_copy_10"]}
+    for _ in range(2):  # written, then read
+        results = evaluate(look_up, metadata={"num_samples": 4}, **cached)
+        assert results["results"]["phonebook_copy_10"]["exact_match,none"] == 1.0
+    for other in ({"num_samples": 4, "data_seed": 5}, {"num_samples": 2}):
+        with pytest.raises(UserError, match="request cache is of other settings of phonebook_copy_10"):
+            evaluate(look_up, metadata=other, **cached)

@@ -13,7 +13,7 @@ from copy_eval.over_context import is_over_context
 from copy_eval.tasks.fingerprint import fingerprint
 
 OVER_CONTEXT = "over context"
-"""Stands in the results wherever a score would, as soon as one prompt of the length does not fit the model's context."""
+"""Stands in the results for every score of a length, as soon as one of its prompts does not fit the model's context."""
 
 Aggregation = Callable[[Sequence[Any]], Any]
 
@@ -30,6 +30,7 @@ class UnlessOverContext:
         self._refused = False
 
     def __call__(self, values: Sequence[Any]) -> Any:
+        """Aggregate the values of one metric, a sample each."""
         self._refused = OVER_CONTEXT in values
         return OVER_CONTEXT if self._refused else self._aggregation(values)
 
@@ -66,7 +67,9 @@ class CopyTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is not typed
         for instance in self.instances:
             index = instance.doc["index"]
             if index >= len(docs) or docs[index] != instance.doc:
-                raise UserError(f"lm-eval's request cache is of other settings of {self.task_name}: use --cache_requests refresh")
+                raise UserError(
+                    f"lm-eval's request cache is of other settings of {self.task_name}: use --cache_requests refresh"
+                )
 
     def process_results(self, doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
         """Score one answer; a refused prompt has ``OVER_CONTEXT`` in the place of every score."""

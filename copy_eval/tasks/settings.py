@@ -1,7 +1,7 @@
 """What a user may set with lm-eval's ``--metadata``, and what is said when it does not fit.
 
-lm-eval mixes the model's arguments into the same dictionary, so an unknown key is not yet a mistake: only a near miss of
-one of ours is.
+lm-eval mixes the model's arguments into the same dictionary, so an unknown key is not yet a mistake: only a near miss
+of one of ours is.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from copy_eval.errors import UserError
 
 _NEAR = 0.85
-"""``num_sample`` and ``numsamples`` are near ``num_samples``; no argument of any lm-eval backend is near a key of ours."""
+"""``num_sample`` and ``n_samples`` are near ``num_samples``; no argument of a backend is near a key of ours."""
 
 
 def _plain(key: str) -> str:

@@ -16,7 +16,7 @@ from copy_eval.errors import UserError
 from copy_eval.over_context import refuse_over_context
 from copy_eval.tasks.copy_task import OVER_CONTEXT, UnlessOverContext
 from copy_eval.tasks.phonebook.scoring import share_of_wrong
-from tests.tasks.conftest import Evaluate, look_up
+from tests.tasks.oracle import evaluate, look_up
 
 METRICS = ("exact_match", "digit_accuracy", "wrong_is_other_entry", "wrong_not_in_book")
 
@@ -55,7 +55,7 @@ def test_an_aggregation_of_ours_has_no_standard_error() -> None:
     assert stderr_for_metric(metric=aggregation, bootstrap_iters=100) is None
 
 
-def test_a_length_over_context_has_no_score_while_the_others_run(evaluate: Evaluate) -> None:
+def test_a_length_over_context_has_no_score_while_the_others_run() -> None:
     metadata = {"num_samples": 8}
     results = evaluate(with_context(1500), ["phonebook_copy"], metadata, bootstrap_iters=100)["results"]
     for entries in (10, 20, 40):
@@ -67,7 +67,7 @@ def test_a_length_over_context_has_no_score_while_the_others_run(evaluate: Evalu
         assert {task[f"{metric}_stderr,none"] for metric in METRICS} == {"N/A"}
 
 
-def test_one_prompt_over_context_takes_the_score_of_the_whole_length(evaluate: Evaluate) -> None:
+def test_one_prompt_over_context_takes_the_score_of_the_whole_length() -> None:
     lengths: list[int] = []
 
     def measure(prompt: str) -> str:
@@ -83,7 +83,7 @@ def test_one_prompt_over_context_takes_the_score_of_the_whole_length(evaluate: E
     assert exact_matches.count(1.0) >= 1
 
 
-def test_lm_evals_table_and_files_survive_a_length_over_context(evaluate: Evaluate, tmp_path: Path) -> None:
+def test_lm_evals_table_and_files_survive_a_length_over_context(tmp_path: Path) -> None:
     results = evaluate(with_context(1500), ["phonebook_copy", "phonebook_reversed"], {"num_samples": 3}, limit=2)
     assert OVER_CONTEXT in make_table(results)
     samples = results.pop("samples")
@@ -104,22 +104,20 @@ def test_lm_evals_table_and_files_survive_a_length_over_context(evaluate: Evalua
         assert [set(METRICS) <= set(row) for row in rows] == [True, True]
 
 
-def test_the_group_averages_no_score_over_its_lengths(evaluate: Evaluate) -> None:
+def test_the_group_averages_no_score_over_its_lengths() -> None:
     results = evaluate(look_up, ["phonebook_copy"], {"num_samples": 2})
     assert "groups" not in results
     assert not any("exact_match" in key for key in results["results"].get("phonebook_copy", {}))
 
 
-def test_predict_only_skips_the_scores(evaluate: Evaluate) -> None:
+def test_predict_only_skips_the_scores() -> None:
     results = evaluate(look_up, ["phonebook_copy_10"], {"num_samples": 2}, predict_only=True)
     sample = results["samples"]["phonebook_copy_10"][0]
     assert "exact_match" not in sample
     assert sample["filtered_resps"] == [look_up(sample["doc"]["prompt"])]
 
 
-def test_a_request_cache_of_other_settings_is_refused(
-    evaluate: Evaluate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_request_cache_of_other_settings_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lm_eval.caching.cache, "PATH", str(tmp_path))
     cached: dict[str, Any] = {"cache_requests": True, "tasks": ["phonebook_copy_10"]}
     for _ in range(2):  # written, then read

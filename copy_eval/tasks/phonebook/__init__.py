@@ -1,0 +1,1 @@
+"""Phonebook lookup: see the README for the experiment and generator.py for a prompt."""

@@ -52,7 +52,9 @@ def draw_book(rng: random.Random, entries: int) -> list[Entry]:
         UserError: if the census lists cannot form ``entries`` different names.
     """
     if entries > count_full_names():
-        raise UserError(f"{entries} entries need as many different names, but the census lists form {count_full_names()}")
+        raise UserError(
+            f"{entries} entries need as many different names, but the census lists form {count_full_names()}"
+        )
     book: dict[str, str] = {}
     numbers: set[str] = set()
     while len(book) < entries:
@@ -91,7 +93,7 @@ def render_reversed_prompt(book: Sequence[Entry], name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A question and its answer; ``depth`` is the asked entry's place, from 0.0 (first line of the book) to 1.0 (last)."""
+    """A question and its answer; ``depth`` is the place of its entry in the book, from 0.0 (first line) to 1.0 (last)."""
 
     prompt: str
     answer: str

@@ -15,8 +15,8 @@ def test_a_full_name_is_two_capitalised_ascii_words() -> None:
     rng = example_rng(0, 0, 1)
     for _ in range(2000):
         first, last = draw_full_name(rng).split(" ")
-        assert first.isascii() and first == first.capitalize()
-        assert last.isascii() and last == last.capitalize()
+        assert (first, last) == (first.capitalize(), last.capitalize())
+        assert f"{first}{last}".isascii()
 
 
 def test_the_lists_form_the_census_number_of_full_names() -> None:

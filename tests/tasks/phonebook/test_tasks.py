@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerF
 
 from copy_eval.errors import UserError
 from copy_eval.tasks.phonebook.generator import draw_example
-from tests.tasks.conftest import TASKS, Evaluate, look_up
+from tests.tasks.oracle import TASKS, evaluate, look_up
 
 GRID, LONG_GRID = (10, 20, 40, 80, 120, 160), (320, 640, 1280)
 GROUPS = {
@@ -41,7 +40,7 @@ def pinned_fingerprints() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Write a GPT-NeoX model of two layers with random weights, and a byte-level tokenizer of 300 entries."""
     folder = tmp_path_factory.mktemp("tiny")
     tokenizer = Tokenizer(models.BPE())
@@ -64,7 +63,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         eos_token_id=0,
     )
     GPTNeoXForCausalLM(config).save_pretrained(folder)
-    yield str(folder)
+    return str(folder)
 
 
 def test_each_group_holds_its_lengths_and_nothing_else_is_listed() -> None:
@@ -96,7 +95,7 @@ def test_a_prompt_ends_at_the_colon_and_the_target_follows_a_space() -> None:
 
 def test_generation_is_greedy_and_ends_at_the_line() -> None:
     options = load(["phonebook_copy_dashed_10"], num_samples=1)["phonebook_copy_dashed_10"].config.generation_kwargs
-    longest_answer = len(" 609-323-7777\n".encode())
+    longest_answer = len(b" 609-323-7777\n")
     assert options["until"] == ["\n"]
     assert options["do_sample"] is False
     assert options["max_gen_toks"] >= longest_answer
@@ -121,7 +120,7 @@ def test_another_data_seed_gives_other_prompts() -> None:
     assert not {doc["prompt"] for doc in tasks[0].test_docs()} & {doc["prompt"] for doc in tasks[1].test_docs()}
 
 
-def test_a_perfect_model_scores_one_and_its_samples_hold_the_depth(evaluate: Evaluate) -> None:
+def test_a_perfect_model_scores_one_and_its_samples_hold_the_depth() -> None:
     results = evaluate(look_up, ["phonebook_copy_10", "phonebook_copy_dashed_10"], {"num_samples": 20})
     for name in ("phonebook_copy_10", "phonebook_copy_dashed_10"):
         task = results["results"][name]
@@ -132,7 +131,7 @@ def test_a_perfect_model_scores_one_and_its_samples_hold_the_depth(evaluate: Eva
     assert results["configs"]["phonebook_copy_10"]["dataset_kwargs"] == {"length": 10}
 
 
-def test_a_model_that_always_reads_the_first_line_answers_with_another_entry(evaluate: Evaluate) -> None:
+def test_a_model_that_always_reads_the_first_line_answers_with_another_entry() -> None:
     def first_line(prompt: str) -> str:
         return prompt.split("\n", 1)[0].split(":")[1]
 
@@ -148,18 +147,24 @@ def test_a_model_that_always_reads_the_first_line_answers_with_another_entry(eva
     assert task["wrong_not_in_book,none"] == 0.0
 
 
-def test_a_model_that_invents_numbers_answers_with_what_is_not_in_the_book(evaluate: Evaluate) -> None:
+def test_a_model_that_invents_numbers_answers_with_what_is_not_in_the_book() -> None:
     task = evaluate(lambda _: " 5555555555", ["phonebook_reversed_10"], {"num_samples": 5})["results"]
     assert task["phonebook_reversed_10"]["exact_match,none"] == 0.0
     assert task["phonebook_reversed_10"]["wrong_is_other_entry,none"] == 0.0
     assert task["phonebook_reversed_10"]["wrong_not_in_book,none"] == 1.0
 
 
-def test_a_transformers_checkpoint_runs_through_every_group(evaluate: Evaluate, tiny_checkpoint: str) -> None:
+def test_a_transformers_checkpoint_runs_through_every_group(tiny_checkpoint: str) -> None:
     tasks = ["phonebook_copy_10", "phonebook_copy_dashed_20", "phonebook_reversed_10"]
     arguments = {"pretrained": tiny_checkpoint, "dtype": "float32"}
     results = evaluate(
-        "hf", tasks, arguments | {"num_samples": 3}, model_args=arguments, device="cpu", batch_size=3, bootstrap_iters=10
+        "hf",
+        tasks,
+        arguments | {"num_samples": 3},
+        model_args=arguments,
+        device="cpu",
+        batch_size=3,
+        bootstrap_iters=10,
     )
     for name in tasks:
         assert results["results"][name]["exact_match,none"] == 0.0
@@ -178,7 +183,7 @@ def test_a_transformers_checkpoint_runs_through_every_group(evaluate: Evaluate, 
         ({"data_seed": 1.5}, "data_seed must be a whole number, not 1.5"),
     ],
 )
-def test_a_bad_setting_ends_the_run_with_one_line(evaluate: Evaluate, metadata: dict[str, Any], message: str) -> None:
+def test_a_bad_setting_ends_the_run_with_one_line(metadata: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as raised:
         evaluate(look_up, ["phonebook_copy_10"], metadata)
     assert str(raised.value) == message
@@ -188,7 +193,10 @@ def test_a_bad_setting_ends_the_run_with_one_line(evaluate: Evaluate, metadata: 
     ("kwargs", "message"),
     [
         ("{length: 2}", "length must be a whole number of at least 3, not 2"),
-        ("{length: 1000000000}", "1000000000 entries need as many different names, but the census lists form 458469237"),
+        (
+            "{length: 1000000000}",
+            "1000000000 entries need as many different names, but the census lists form 458469237",
+        ),
         ("{length: 10, variant: upside_down}", "unknown phonebook variant 'upside_down': choose one of plain, dashed"),
     ],
 )

@@ -5,14 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from lm_eval import simple_evaluate
 from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 
-TASKS = Path(__file__).parents[2] / "copy_eval" / "tasks"
+import copy_eval.tasks
 
-Evaluate = Callable[..., dict[str, Any]]
+TASKS = Path(copy_eval.tasks.__path__[0])
 
 
 def look_up(prompt: str) -> str:
@@ -40,18 +39,13 @@ class Respond(LM):
         raise NotImplementedError
 
 
-@pytest.fixture
-def evaluate() -> Evaluate:
-    """Return a function that evaluates a model, or a function from prompt to text, with settings as of ``--metadata``."""
-
-    def run(
-        model: str | Callable[[str], str], tasks: list[str], metadata: dict[str, Any] | None = None, **options: Any
-    ) -> dict[str, Any]:
-        task_manager = TaskManager(include_path=TASKS, include_defaults=False, metadata=metadata)
-        results = simple_evaluate(
-            model if isinstance(model, str) else Respond(model), tasks=tasks, task_manager=task_manager, **options
-        )
-        assert isinstance(results, dict)
-        return results
-
-    return run
+def evaluate(
+    model: str | Callable[[str], str], tasks: list[str], metadata: dict[str, Any] | None = None, **options: Any
+) -> dict[str, Any]:
+    """Return lm-eval's results of a model, or of a function from prompt to text, with settings as of ``--metadata``."""
+    task_manager = TaskManager(include_path=TASKS, include_defaults=False, metadata=metadata)
+    results = simple_evaluate(
+        model if isinstance(model, str) else Respond(model), tasks=tasks, task_manager=task_manager, **options
+    )
+    assert isinstance(results, dict)
+    return results

@@ -1,7 +1,7 @@
 """Plugs the tasks and adapters into lm-eval, whose releases up to 0.4.13 look for neither in other packages.
 
-``copy_eval_autoload.pth`` runs ``connect`` whenever Python starts. All it does then is put a finder on ``sys.meta_path``
-that waits for three modules of lm-eval; once such a module has loaded, its hook below changes what we need changed.
+``copy_eval_autoload.pth`` runs ``connect`` whenever Python starts. All it does then is put a finder on
+``sys.meta_path`` that waits for three modules of lm-eval; once such a module has loaded, its hook below runs.
 
 Every Python start of the environment pays for this file, so it imports nothing at the top but what Python has loaded by
 then, and nothing in it may raise: a hook that fails is noted in ``errors``, and lm-eval runs on without us.
@@ -50,7 +50,7 @@ class _Finder:
             return None
         for finder in sys.meta_path:
             find = None if finder is self else getattr(finder, "find_spec", None)
-            spec = find and find(name, path, target)
+            spec: ModuleSpec | None = find(name, path, target) if find else None
             if spec is not None:
                 _attempt(name, _run_hook_after_loading, spec)
                 return spec
@@ -82,7 +82,7 @@ def _attempt(name: str, step: "Callable[[Any], None]", argument: "Any") -> None:
     """Take a step towards the hook of module ``name``; a step that fails is noted, and lm-eval goes on."""
     try:
         step(argument)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever goes wrong with us, lm-eval must run
         errors.append(f"{name}: {type(error).__name__}: {error}")
         # lm-eval is loading, so logging is too. Silence would let lm-eval's own `mamba_ssm` pass for ours.
         import logging
@@ -95,7 +95,7 @@ def _register_models(registry: "Any") -> None:
     models = registry.model_registry
     for name, target in MODELS.items():
         if name in models:
-            # lm-eval's backends came first, as they do when `register()` is called late; it has no call to take one back.
+            # lm-eval's backends came first, as when `register()` is called late; it has no call to take one back.
             del models._objs[name]
         models.register(name, target=target)
     # lm-eval loads its own backends when a model is asked for and the registry is still empty, which it no longer is.
@@ -120,7 +120,7 @@ def _scan_our_tasks(manager: "Any") -> None:
         call.apply_defaults()
         given = call.arguments["include_path"] or []
         paths = list(given) if isinstance(given, (list, tuple)) else [given]
-        # Whoever leaves out the installed tasks leaves out ours, and a checkout's `--include_path tasks` is them already.
+        # Whoever leaves out the installed tasks leaves out ours, and `--include_path tasks` in a checkout names them.
         if call.arguments["include_defaults"] and not any(Path(path).resolve() == ours.resolve() for path in paths):
             call.arguments["include_path"] = [ours, *paths]
         original(*call.args, **call.kwargs)

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from copy_eval import __version__
 
@@ -86,15 +85,19 @@ def _tasks() -> Finding:
 
 def _adapters() -> Finding:
     """Ask lm-eval for the models by name: its own ``mamba_ssm`` answers where the bridge does not."""
-    from lm_eval.api.registry import get_model
-
     from copy_eval._autoload import MODELS
 
-    served = {name: _target(get_model(name)) for name in MODELS}
+    served = {name: _served_by(name) for name in MODELS}
     return Finding(", ".join(f"{name} = {target}" for name, target in served.items()), ok=served == MODELS)
 
 
-def _target(model: Any) -> str:
+def _served_by(name: str) -> str:
+    from lm_eval.api.registry import get_model
+
+    try:
+        model = get_model(name)
+    except ValueError:  # its message lists every model there is
+        return "unknown to lm-eval"
     return f"{model.__module__}:{model.__name__}"
 
 

@@ -1,0 +1,276 @@
+"""What both adapters share: lm-eval's ``HFLM`` with checked arguments and with decoding that never cuts a prompt."""
+
+import logging
+import pickle
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import (
+    Collator,
+    handle_stop_sequences,
+    normalize_gen_kwargs,
+    postprocess_generated_text,
+)
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from copy_eval.errors import UserError
+from copy_eval.model_adapters.arguments import choose_device, choose_dtype
+from copy_eval.model_adapters.checkpoints import is_state_spaces, read_config, resolve_checkpoint
+from copy_eval.model_adapters.decoding import Answer, Run, StopRule, decode_greedily
+from copy_eval.model_adapters.weights import check_shape, refuse_pickle
+from copy_eval.over_context import refuse_over_context
+
+_log = logging.getLogger(__name__)
+
+_GREEDY = {"do_sample", "temperature"}
+"""Generation arguments that, with ``do_sample`` false, leave plain greedy decoding."""
+
+_NEUTRAL = _GREEDY | {
+    "_from_model_config", "transformers_version", "bos_token_id", "eos_token_id", "pad_token_id", "use_cache",
+    "max_length", "max_new_tokens", "top_k", "top_p", "min_p", "typical_p",
+}  # fmt: skip
+"""Entries of a checkpoint's ``generation_config.json`` that do not change greedy decoding."""
+
+
+class ExactLM(HFLM):
+    """A Hugging Face model whose batched answers are those of one prompt at a time.
+
+    A subclass says how a batch goes through its model (``_new_run``).
+    """
+
+    def __init__(
+        self,
+        pretrained: str | PreTrainedModel,
+        *,
+        revision: str | None = "main",
+        subfolder: str = "",
+        device: str | None = None,
+        dtype: str | torch.dtype | None = "auto",
+        backend: str = "causal",
+        **options: Any,
+    ) -> None:
+        """Load a checkpoint.
+
+        Args:
+            pretrained: a folder, a hub id, or a packaged checkpoint (``tiny-pythia``, ``tiny-mamba``); or a loaded model.
+            revision: branch, tag or commit on the hub.
+            subfolder: of the hub repository or folder.
+            device: ``cpu``, ``cuda``, ``cuda:1`` …; by default CUDA where there is one.
+            dtype: of the weights; ``auto`` is as stored on an accelerator and float32 on a CPU, where half precision is
+                slow and rounds each step differently from one batch size to the next.
+            backend: only ``causal``.
+            options: the other arguments of ``HFLM``.
+
+        Raises:
+            UserError: if an argument or the checkpoint is not usable.
+        """
+        if backend not in ("causal", "default"):
+            raise UserError(f"backend={backend}: only causal language models copy from their context here")
+        device = choose_device(device)
+        if isinstance(pretrained, str):
+            pretrained = resolve_checkpoint(pretrained)
+            self._config_json = read_config(pretrained, str(revision), subfolder)
+            self._state_spaces = is_state_spaces(pretrained, self._config_json)
+        super().__init__(
+            pretrained=pretrained,
+            revision=revision,
+            subfolder=subfolder,
+            device=device,
+            dtype=choose_dtype(dtype, device),
+            backend="causal",
+            **options,
+        )
+
+    def _get_config(self, pretrained: str, **options: Any) -> None:
+        try:
+            super()._get_config(pretrained, **options)
+        except ValueError as error:
+            kind = self._config_json["model_type"]
+            raise UserError(
+                f"pretrained={pretrained}: this transformers cannot load a {kind} ({_line(error)})"
+            ) from error
+
+    def _create_tokenizer(self, pretrained: Any, tokenizer: Any, **options: Any) -> None:
+        if tokenizer and tokenizer != pretrained:
+            # `revision` is the model's; another repository has none of that name.
+            options |= {"revision": "main", "subfolder": ""}
+        try:
+            super()._create_tokenizer(pretrained, tokenizer, **options)
+        except (OSError, ValueError) as error:
+            wanted = tokenizer or pretrained
+            raise UserError(
+                f"no tokenizer at {wanted}; name a folder or hub id with tokenizer= ({_line(error)})"
+            ) from error
+
+    def _create_model(self, pretrained: str, **options: Any) -> None:
+        plain = not any(options.get(name) for name in ("peft", "delta", "autogptq", "gptqmodel"))
+        if plain:
+            # transformers only warns of missing tensors and fills them with random numbers.
+            options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        try:
+            super()._create_model(pretrained, **options)
+        except pickle.UnpicklingError as error:
+            raise UserError(refuse_pickle(f"pretrained={pretrained}")) from error
+        except OSError as error:
+            raise UserError(f"pretrained={pretrained}: {_line(error)}") from error
+        if plain:
+            self._model, found = self._model
+            for name, in_file, in_config in sorted(found["mismatched_keys"]):
+                check_shape(pretrained, name, in_file, in_config)
+            if missing := sorted(found["missing_keys"]):
+                raise UserError(f"{pretrained}: the weights lack {missing[0]}, which its config.json asks for")
+
+    @property
+    def context_length(self) -> int | None:
+        """The most tokens that a prompt and its answer may have together; None for no limit."""
+        return self.max_length
+
+    def _new_run(self) -> Run:
+        raise NotImplementedError
+
+    def _rows_per_batch(self) -> int:
+        return self._detect_batch_size() if self.batch_size == "auto" else int(self.batch_size)
+
+    def _detect_batch_size(self, requests: Sequence[Any] | None = None, pos: int = 0) -> int:
+        # A CPU out of memory raises nothing that could be caught; it swaps or kills.
+        if self.device.type == "cpu":
+            return min(self.max_batch_size, 16)
+        return int(super()._detect_batch_size(requests, pos))
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Answer each request's prompt; a prompt that does not fit the context gets ``refuse_over_context``.
+
+        Greedy decoding runs in our own loop. Anything else that transformers' ``generate`` offers (sampling, beams,
+        penalties) runs there, a prompt at a time.
+        """
+        progress = tqdm(
+            total=len(requests), disable=disable_tqdm or self.rank != 0, desc="Running generate_until requests"
+        )
+        refused: Counter[str] = Counter()
+        arguments = [(*request.args, self._encode(request.args[0]), request.task_name) for request in requests]
+        collator = Collator(
+            arguments,
+            sort_fn=lambda item: (-len(item[2]), item[0]),
+            group_by="gen_kwargs",
+            group_fn=lambda item: item[1],
+        )
+        texts: list[str] = []
+        for batch in collator.get_batched(n=self._rows_per_batch()):
+            settings = self._settings(batch[0][1])
+            answers = self._answer([item[2] for item in batch], settings)
+            for (prompt, gen_kwargs, _, task), answer in zip(batch, answers, strict=True):
+                if isinstance(answer, Answer):
+                    text = self._text_of(answer.tokens, settings["until"])
+                else:
+                    text = answer
+                    refused[task or "unnamed task"] += 1
+                texts.append(text)
+                self.cache_hook.add_partial("generate_until", (prompt, gen_kwargs), text)
+                progress.update(1)
+        progress.close()
+        for task, count in refused.items():
+            _log.warning(
+                "%s: %d prompts with their answers exceed the model's context of %d tokens; they are not scored",
+                task, count, self.context_length,
+            )  # fmt: skip
+        return collator.get_original(texts)
+
+    def _encode(self, prompt: str) -> list[int]:
+        tokens, _ = self.tok_batch_encode([prompt], truncation=bool(self.truncation))
+        # An empty prompt still needs a token to continue from, as in lm-eval's loglikelihood.
+        return tokens[0].tolist() or [self.prefix_token_id]
+
+    def _settings(self, gen_kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the request's arguments with every default filled in; the end-of-text token is one of ``until``."""
+        settings: dict[str, Any] = dict(normalize_gen_kwargs(gen_kwargs, self.max_gen_toks))
+        eos = self.tok_decode([self.eot_token_id], skip_special_tokens=False)
+        settings["until"] = handle_stop_sequences(settings["until"], eos=eos)
+        return settings
+
+    def _answer(self, prompts: Sequence[Sequence[int]], settings: dict[str, Any]) -> list[Answer | str]:
+        """Return an answer a prompt, or the refusal of those that exceed the context."""
+        context = self.context_length
+        most = settings["max_gen_toks"]
+        limits = [most if context is None else min(most, context - len(prompt)) for prompt in prompts]
+        fitting = [row for row, limit in enumerate(limits) if limit > 0]
+        decode = self._decode_greedily if self._is_plain(settings) else self._decode_with_transformers
+        answers: dict[int, Answer] = {}
+        if fitting:
+            decoded = decode([prompts[row] for row in fitting], [limits[row] for row in fitting], settings)
+            answers = dict(zip(fitting, decoded, strict=True))
+        outcome: list[Answer | str] = []
+        for row, (prompt, limit) in enumerate(zip(prompts, limits, strict=True)):
+            # The limit on the answer's length may exceed the context as long as the answer ends before it.
+            if limit < most and not (row in answers and answers[row].ended):
+                assert context is not None
+                outcome.append(refuse_over_context(max(len(prompt), context) + 1, context))
+            else:
+                outcome.append(answers[row])
+        return outcome
+
+    def _is_plain(self, settings: dict[str, Any]) -> bool:
+        asked = settings.keys() - {"until", "max_gen_toks"}
+        preset = getattr(self.model, "generation_config", None)
+        return (
+            not settings["do_sample"]
+            and asked <= _GREEDY
+            and (preset is None or preset.to_diff_dict().keys() <= _NEUTRAL)
+        )
+
+    def _stop_rule(self, until: Sequence[str]) -> StopRule:
+        preset = getattr(self.model, "generation_config", None)
+        ends = getattr(preset, "eos_token_id", None)
+        ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
+        return StopRule(self.tokenizer, until, [*ends, self.eot_token_id])
+
+    def _decode_greedily(
+        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], settings: dict[str, Any]
+    ) -> list[Answer]:
+        with torch.autocast(
+            device_type=self.device.type,
+            dtype=self.mixed_precision_dtype,
+            enabled=self.mixed_precision_dtype is not None,
+        ):
+            return decode_greedily(self._new_run(), prompts, limits, self._stop_rule(settings["until"]))
+
+    def _decode_with_transformers(
+        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], settings: dict[str, Any]
+    ) -> list[Answer]:
+        options = {name: value for name, value in settings.items() if name not in ("until", "max_gen_toks")}
+        whole_length = options.pop("max_length", None)
+        rule = self._stop_rule(settings["until"])
+        answers = []
+        for prompt, limit in zip(prompts, limits, strict=True):
+            context = torch.tensor([prompt], device=self.device)
+            output = self._model_generate(
+                context,
+                max_length=whole_length or len(prompt) + limit,
+                stop=settings["until"],
+                attention_mask=torch.ones_like(context),
+                **options,
+            )
+            tokens = output[0, len(prompt) :].tolist()
+            answers.append(Answer(tokens, ended=rule.ended([tokens])[0]))
+        return answers
+
+    def _text_of(self, tokens: Sequence[int], until: Sequence[str]) -> str:
+        """Return an answer's text as lm-eval's ``hf`` does: without its reasoning, up to the first stop text."""
+        end = self.think_end_token
+        if isinstance(end, int) and end in tokens:
+            last = len(tokens) - 1 - list(reversed(tokens)).index(end)
+            tokens = tokens[last + 1 :]
+        text: str = self.tok_decode(list(tokens))
+        return postprocess_generated_text(
+            text.lstrip() if isinstance(end, int) else text,
+            stop=list(until),
+            think_end_token=end if isinstance(end, str) else None,
+        )
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

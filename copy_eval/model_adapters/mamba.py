@@ -1,0 +1,110 @@
+"""``--model mamba_ssm``: Mamba and Mamba-2, in the state-spaces layout or that of transformers, with or without CUDA."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import PretrainedConfig
+
+from copy_eval.errors import UserError
+from copy_eval.model_adapters.adapter import ExactLM
+from copy_eval.model_adapters.checkpoints import find_file
+from copy_eval.model_adapters.decoding import Answer, Run
+from copy_eval.model_adapters.kernels import KernelRun, build_kernel_model, have_kernels
+from copy_eval.model_adapters.runs import RecurrentRun
+from copy_eval.model_adapters.state_spaces import (
+    build_transformers_model,
+    is_hybrid,
+    read_state_spaces,
+    translate_config,
+)
+
+_log = logging.getLogger(__name__)
+
+PILE_TOKENIZER = "EleutherAI/gpt-neox-20b"
+"""The tokenizer of every state-spaces checkpoint; their repositories carry none."""
+
+
+class MambaLM(ExactLM):
+    """A state space model: ``lm_eval --model mamba_ssm --model_args pretrained=state-spaces/mamba-370m``."""
+
+    def __init__(
+        self,
+        pretrained: str = "state-spaces/mamba-130m",
+        *,
+        use_kernels: bool = True,
+        is_hf: bool | None = None,
+        **options: Any,
+    ) -> None:
+        """Load a checkpoint.
+
+        Args:
+            pretrained: a folder, a hub id, or the packaged ``tiny-mamba``.
+            use_kernels: run mamba-ssm's kernels where they are installed (on CUDA, for the state-spaces layout).
+            is_hf: without effect; an argument of lm-eval's own adapter. The layout is read off config.json.
+            options: see ``ExactLM``.
+
+        Raises:
+            UserError: if an argument or the checkpoint is not usable.
+        """
+        self._use_kernels = use_kernels
+        super().__init__(pretrained, **options)
+
+    @property
+    def context_length(self) -> int | None:
+        """``max_length=`` where it is given: a state has no positions to run out of."""
+        return self._max_length or None
+
+    def _get_config(self, pretrained: str, **options: Any) -> None:
+        on_cuda = self.device.type == "cuda"
+        self._kernels = self._state_spaces and self._use_kernels and on_cuda and have_kernels()
+        if on_cuda and not have_kernels():
+            _log.warning(
+                "mamba-ssm is not installed: transformers' Mamba runs instead, with the same results but slower; "
+                "pip install --no-build-isolation mamba-ssm causal-conv1d"
+            )
+        if self._kernels and is_hybrid(self._config_json):
+            self._config = PretrainedConfig()
+        elif self._state_spaces:
+            self._config = translate_config(self._config_json, pretrained)
+        elif self._config_json["model_type"] in ("mamba", "mamba2"):
+            super()._get_config(pretrained, **options)
+        else:
+            raise UserError(f"pretrained={pretrained}: a {self._config_json['model_type']} model; use --model pythia")
+
+    def _create_tokenizer(self, pretrained: Any, tokenizer: Any, **options: Any) -> None:
+        if self._state_spaces and not tokenizer:
+            where = {"revision": str(options["revision"]), "subfolder": options.get("subfolder") or ""}
+            if find_file(pretrained, "tokenizer.json", **where) is None:
+                tokenizer = PILE_TOKENIZER
+        super()._create_tokenizer(pretrained, tokenizer, **options)
+
+    def _create_model(self, pretrained: str, **options: Any) -> None:
+        if not self._state_spaces:
+            super()._create_model(pretrained, **options)
+            return
+        tensors = read_state_spaces(pretrained, options["revision"], options["subfolder"])
+        dtype = options["dtype"]
+        if dtype == "auto":
+            dtype = next(iter(tensors.values())).dtype
+        if self._kernels:
+            self._model = build_kernel_model(self._config_json, tensors, self.device, dtype, pretrained)
+        else:
+            for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+                setattr(self._config, name, getattr(self.tokenizer, name))
+            self._model = build_transformers_model(self._config, tensors, dtype, pretrained).to(self.device)
+
+    def _new_run(self) -> Run:
+        return KernelRun(self.model, self.device) if self._kernels else RecurrentRun(self.model, self.device)
+
+    def _rows_per_batch(self) -> int:
+        # The attention layers of a hybrid keep a cache as long as the text, which the kernels' run does not stack.
+        return 1 if is_hybrid(self._config_json) else super()._rows_per_batch()
+
+    def _decode_with_transformers(
+        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], settings: dict[str, Any]
+    ) -> list[Answer]:
+        if self._kernels:
+            raise UserError("mamba-ssm's kernels decode greedily only; add use_kernels=False to sample or search")
+        return super()._decode_with_transformers(prompts, limits, settings)

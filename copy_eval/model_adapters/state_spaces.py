@@ -1,0 +1,127 @@
+"""Reads checkpoints in the layout of state-spaces/mamba and turns them into transformers' Mamba models.
+
+Both sides name their tensors alike but for the embedding, and pack ``in_proj`` alike (Mamba-2: gate, x, B, C, dt); what
+differs is the config. Read in mamba-ssm 2.3 (``MambaConfig``, ``Mamba``, ``Mamba2``) and transformers 5.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Mamba2Config, Mamba2ForCausalLM, MambaConfig, MambaForCausalLM
+
+from copy_eval.errors import UserError
+from copy_eval.model_adapters.checkpoints import find_file
+from copy_eval.model_adapters.weights import WEIGHT_FILES, load_checked, read_weights
+
+_SHARED_NAMES = {
+    "d_state": "state_size",
+    "d_conv": "conv_kernel",
+    "expand": "expand",
+    "bias": "use_bias",
+    "conv_bias": "use_conv_bias",
+}
+_NAMES = {
+    "Mamba1": _SHARED_NAMES | {"dt_rank": "time_step_rank"},
+    "Mamba2": _SHARED_NAMES
+    | {"headdim": "head_dim", "ngroups": "n_groups", "chunk_size": "chunk_size", "dt_limit": "time_step_limit"},
+}
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "Mamba1": {"d_state": 16},
+    "Mamba2": {"d_state": 128, "headdim": 64, "ngroups": 1},
+}
+
+_WITHOUT_EFFECT = {
+    "dt_min", "dt_max", "dt_init", "dt_scale", "dt_init_floor", "A_init_range", "conv_init",
+    "use_fast_path", "use_mem_eff_path",
+}  # fmt: skip
+"""Keys of ``ssm_cfg`` that only shape the initial weights or choose between equal implementations."""
+
+_SETTLED = {"d_ssm": None, "D_has_hdim": False, "rmsnorm": True, "norm_before_gate": False}
+"""Keys of ``ssm_cfg`` for which transformers' Mamba-2 knows one value."""
+
+_FLOAT32 = ("A_log", ".D", "dt_bias")
+"""The recurrence's own parameters stay float32 in half-precision models: rounding them shifts every decay (mamba-ssm too
+creates ``A_log`` and ``D`` in float32)."""
+
+
+def is_hybrid(config: Mapping[str, Any]) -> bool:
+    """Tell whether some layers are attention or have an MLP; only mamba-ssm itself runs those."""
+    return bool(config.get("attn_layer_idx")) or bool(config.get("d_intermediate"))
+
+
+def translate_config(config: Mapping[str, Any], source: str) -> MambaConfig | Mamba2Config:
+    """Return the transformers config that a state-spaces ``config.json`` stands for.
+
+    Args:
+        config: the file's content; absent keys have mamba-ssm's defaults.
+        source: the checkpoint, for the error line.
+
+    Raises:
+        UserError: if transformers' Mamba cannot express it.
+    """
+    ssm = dict(config.get("ssm_cfg") or {})
+    layer = ssm.pop("layer", "Mamba1")
+    if layer not in _NAMES:
+        raise UserError(f"{source}: its layers are {layer}; known are Mamba1 and Mamba2")
+    if is_hybrid(config):
+        raise UserError(
+            f"{source}: it mixes in attention or MLP layers, which only mamba-ssm's own kernels on CUDA run"
+        )
+    if not config.get("rms_norm", True):
+        raise UserError(f"{source}: it has LayerNorm (rms_norm false), which transformers' Mamba has not")
+    ssm = _DEFAULTS[layer] | ssm
+    for key in sorted(ssm.keys() - _NAMES[layer].keys() - _WITHOUT_EFFECT):
+        if layer == "Mamba1" or key not in _SETTLED or ssm[key] != _SETTLED[key]:
+            raise UserError(f"{source}: transformers' {layer} has no ssm_cfg {key}={ssm[key]}")
+    options = {name: ssm[key] for key, name in _NAMES[layer].items() if key in ssm}
+    width, multiple = config["d_model"], config.get("pad_vocab_size_multiple", 8)
+    options |= {
+        "hidden_size": width,
+        "num_hidden_layers": config["n_layer"],
+        "vocab_size": -(-config["vocab_size"] // multiple) * multiple,
+        "residual_in_fp32": config.get("residual_in_fp32", True),
+        "tie_word_embeddings": config.get("tie_embeddings", True),
+    }
+    if layer == "Mamba1":
+        return MambaConfig(**options)
+    return Mamba2Config(num_heads=width * options.get("expand", 2) // options["head_dim"], **options)
+
+
+def read_state_spaces(checkpoint: str, revision: str, subfolder: str) -> dict[str, torch.Tensor]:
+    """Return the tensors of a state-spaces checkpoint by their own names.
+
+    Raises:
+        UserError: if there is no weights file or it cannot be read.
+    """
+    for filename in WEIGHT_FILES:
+        path: Path | None = find_file(checkpoint, filename, revision, subfolder)
+        if path is not None:
+            return read_weights(path)
+    raise UserError(f"pretrained={checkpoint}: it has neither {' nor '.join(WEIGHT_FILES)}")
+
+
+def build_transformers_model(
+    config: MambaConfig | Mamba2Config, tensors: Mapping[str, torch.Tensor], dtype: torch.dtype, source: str
+) -> MambaForCausalLM | Mamba2ForCausalLM:
+    """Return transformers' model with the weights of a state-spaces checkpoint, on the CPU.
+
+    Args:
+        config: from ``translate_config``.
+        tensors: from ``read_state_spaces``.
+        dtype: of all parameters but those of the recurrence, which are float32.
+        source: the checkpoint, for the error line.
+
+    Raises:
+        UserError: if the tensors do not fit the config.
+    """
+    named = {name.replace("backbone.embedding.", "backbone.embeddings."): tensor for name, tensor in tensors.items()}
+    if config.tie_word_embeddings and "backbone.embeddings.weight" in named:
+        named["lm_head.weight"] = named["backbone.embeddings.weight"]
+    named = {name: tensor.to(torch.float32 if name.endswith(_FLOAT32) else dtype) for name, tensor in named.items()}
+    with torch.device("meta"):
+        model = MambaForCausalLM(config) if isinstance(config, MambaConfig) else Mamba2ForCausalLM(config)
+    load_checked(model, named, source, assign=True)
+    model.tie_weights()
+    return model

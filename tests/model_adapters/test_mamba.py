@@ -1,0 +1,155 @@
+import json
+import logging
+
+import pytest
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+from safetensors.torch import load_file
+from tests.model_adapters.reference_mamba import draw_weights, reference_logits
+from tests.model_adapters.support import MAMBA1, MAMBA2, PROMPTS, answer, logits_after_each
+
+from copy_eval.model_adapters.mamba import MambaLM
+
+
+def load(folder, **options):
+    return MambaLM(pretrained=str(folder), device="cpu", **options)
+
+
+@pytest.fixture(scope="session")
+def model(mamba_folder):
+    return load(mamba_folder, batch_size=5)
+
+
+@pytest.mark.parametrize("weights_file", ["pytorch_model.bin", "model.safetensors"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        MAMBA1,
+        MAMBA1 | {"ssm_cfg": {"layer": "Mamba1", "d_state": 16, "d_conv": 3, "expand": 3}},
+        MAMBA1 | {"tie_embeddings": False},
+        MAMBA2,
+        MAMBA2 | {"ssm_cfg": {"layer": "Mamba2", "d_state": 8, "headdim": 16, "ngroups": 1}, "tie_embeddings": False},
+    ],
+)
+def test_a_state_spaces_checkpoint_gives_the_logits_of_an_independent_mamba(
+    config, weights_file, state_spaces_folder
+):
+    model = load(state_spaces_folder(config, weights_file))
+
+    for prompt in PROMPTS:
+        expected = reference_logits(config, draw_weights(config), model.tok_encode(prompt))
+        torch.testing.assert_close(logits_after_each(model, prompt), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_vocabulary_is_padded_as_mamba_ssm_pads_it(state_spaces_folder):
+    assert load(state_spaces_folder(MAMBA1)).model.config.vocab_size == 304
+    assert load(state_spaces_folder(MAMBA1, vocab_size=304)).model.config.vocab_size == 304
+
+
+def test_a_batch_answers_like_one_prompt_at_a_time_and_like_hf_on_the_converted_model(model, mamba_folder, tmp_path):
+    model.model.save_pretrained(tmp_path)
+    model.tokenizer.save_pretrained(tmp_path)
+    hf = HFLM(pretrained=str(tmp_path), device="cpu", dtype="float32", batch_size=1)
+
+    expected = answer(hf, max_gen_toks=20)
+
+    assert len(set(expected)) == len(PROMPTS), "answers that are all alike would compare nothing"
+    assert answer(model, max_gen_toks=20) == expected
+    assert answer(load(mamba_folder, batch_size=1), max_gen_toks=20) == expected
+    assert answer(load(tmp_path, batch_size=5), max_gen_toks=20) == expected, "the transformers layout"
+
+
+def test_every_token_of_an_answer_is_the_argmax_of_a_full_forward_pass(model):
+    for prompt, text in zip(PROMPTS, answer(model, until=[], max_gen_toks=20), strict=True):
+        tokens = model.tok_encode(prompt)
+        grown = list(tokens)
+        for _ in range(20):
+            logits = model._model_call(torch.tensor([grown]))[0, -1]
+            best, second = logits.topk(2).values
+            assert best - second > 1e-4, "a tie would prove nothing"
+            grown.append(int(logits.argmax()))
+        assert text == model.tok_decode(grown[len(tokens) :])
+
+
+def test_loglikelihood_in_a_batch_is_that_of_the_independent_mamba(state_spaces_folder):
+    model = load(state_spaces_folder(MAMBA1), batch_size=4)
+    requests = [
+        Instance("loglikelihood", {}, (prompt, continuation), index)
+        for index, (prompt, continuation) in enumerate((prompt, end) for prompt in PROMPTS for end in (" mat", " 7", "\nx"))
+    ]
+
+    results = model.loglikelihood(requests, disable_tqdm=True)
+
+    weights = draw_weights(MAMBA1)
+    for request, (logprob, is_greedy) in zip(requests, results, strict=True):
+        context, continuation = model._encode_pair(*request.args)
+        logits = reference_logits(MAMBA1, weights, context + continuation)[len(context) - 1 : -1]
+        chosen = logits.log_softmax(-1).gather(1, torch.tensor(continuation)[:, None]).sum()
+        assert logprob == pytest.approx(float(chosen), abs=1e-3)
+        assert is_greedy == (logits.argmax(-1).tolist() == continuation)
+
+
+def test_a_state_has_no_end_so_a_long_prompt_is_answered_unless_max_length_says_otherwise(state_spaces_folder):
+    folder = state_spaces_folder(MAMBA1)
+    long = "the cat sat on the mat " * 120
+
+    free, bounded = load(folder), load(folder, max_length=200)
+
+    assert len(free.tok_encode(long)) > 200
+    assert "over context" not in answer(free, [long])[0]
+    assert "over context" in answer(bounded, [long])[0]
+    assert answer(bounded, PROMPTS) == answer(free, PROMPTS)
+
+
+def test_half_precision_keeps_the_parameters_of_the_recurrence_in_float32(mamba_folder):
+    parameters = dict(load(mamba_folder, dtype="bfloat16").model.named_parameters())
+
+    kept = {name.split(".")[-1] for name, tensor in parameters.items() if tensor.dtype == torch.float32}
+    assert kept >= {"A_log", "D"}
+    assert kept <= {"A_log", "D", "dt_bias"}
+
+
+def test_half_precision_weights_run_in_float32_on_a_cpu(state_spaces_folder):
+    folder = state_spaces_folder(MAMBA1, "model.safetensors")
+    weights = {name: tensor.half() for name, tensor in load_file(folder / "model.safetensors").items()}
+    torch.save(weights, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+    assert {tensor.dtype for tensor in load(folder).model.parameters()} == {torch.float32}
+
+
+def test_sampling_runs_and_follows_the_seed(model):
+    torch.manual_seed(3)
+    first = answer(model, do_sample=True, temperature=1.0)
+    torch.manual_seed(3)
+    assert answer(model, do_sample=True, temperature=1.0) == first
+    assert answer(model, do_sample=True, temperature=1.0) != first
+
+
+def test_without_its_own_tokenizer_a_checkpoint_has_the_one_of_the_pile(state_spaces_folder, monkeypatch):
+    folder = state_spaces_folder(MAMBA1)
+    (folder / "tokenizer.json").unlink()
+    pile = state_spaces_folder(MAMBA1)
+    monkeypatch.setattr("copy_eval.model_adapters.mamba.PILE_TOKENIZER", str(pile))
+
+    assert load(folder, revision="step3000").tokenizer.name_or_path == str(pile)
+
+
+def test_on_a_cpu_nothing_is_said_about_kernels(mamba_folder, caplog):
+    with caplog.at_level(logging.WARNING):
+        load(mamba_folder)
+    assert "mamba-ssm" not in caplog.text
+
+
+def test_the_config_of_a_published_mamba2_is_translated(state_spaces_folder):
+    published = {
+        "d_model": 768, "d_intermediate": 0, "n_layer": 24, "vocab_size": 50277, "ssm_cfg": {"layer": "Mamba2"},
+        "attn_layer_idx": [], "attn_cfg": {}, "rms_norm": True, "residual_in_fp32": True, "fused_add_norm": True,
+        "pad_vocab_size_multiple": 16, "tie_embeddings": True,
+    }  # fmt: skip
+    from copy_eval.model_adapters.state_spaces import translate_config
+
+    config = json.loads(translate_config(published, "x").to_json_string())
+    expected = {"vocab_size": 50288, "num_heads": 24, "head_dim": 64, "n_groups": 1, "state_size": 128, "chunk_size": 256}
+    assert {key: config[key] for key in expected} == expected

@@ -13,11 +13,11 @@ from transformers import PreTrainedTokenizerFast
 
 from copy_eval.tasks.phonebook.generator import Entry, dash_number, draw_book, draw_lookups, render_reversed_prompt
 
-_ENTRIES = (3, 160)  # shortest and longest book
-_TEXT_TOKENS = (8, 600)  # shortest and longest text
-_FIRST_CEILING = {"entries": 6, "text": 30}
+_ENTRIES = (2, 160)  # shortest and longest book
+_TEXT_TOKENS = (4, 600)  # shortest and longest text
+_FIRST_CEILING = {"entries": 3, "text": 10}
 _CEILING_REACHED = 0.8  # of the run
-_TOKENS_PER_ENTRY = 16
+_TOKENS_PER_ENTRY = 18
 
 _END_WEIGHT = 0.1  # of the line break that ends an answer
 _START_WEIGHT = 0.3  # of the first tokens of a copy, which a prompt gives away
@@ -100,8 +100,8 @@ class BatchSampler:
             prompt = render_reversed_prompt(book, asked[0].name).rsplit("\n\n", 1)[0]
         else:
             # Many lookups in one book: most of the cost is reading the book, so ask as much as it bears.
-            most = max(3, min(entries, 10 + entries // 4))
-            asked = draw_lookups(rng, book, 3 + int(rng.random() * (most - 2)))
+            most = min(entries, 10 + entries // 4)
+            asked = draw_lookups(rng, book, 2 + int(rng.random() * (most - 1)))
             prompt = "\n".join(map(str, book))
         return self._ask(prompt, asked, weights=[1.0] * len(asked))
 
@@ -120,11 +120,11 @@ class BatchSampler:
         """Draw English, shuffled English, or random tokens: the latter teach copying that ignores what is copied."""
         rng = self._rng
         form = rng.random()
-        if form < 0.3:
+        if form < 0.5:
             text = rng.choices(self._content_free, k=length)
         else:
             text = self._draw_english(length)
-        if 0.3 <= form < 0.45:
+        if 0.5 <= form < 0.6:
             rng.shuffle(text)
         return self._repeat(text, start=1 + int(rng.random() * 3))
 

@@ -16,7 +16,7 @@ _LEARNING_RATE = 2e-3
 _WARM_UP_STEPS = 100
 _DECAY_FROM = 0.65  # of the run, linear to zero
 # Tokens of each of a step's two batches. A Transformer's lookup forms after a number of steps, not of tokens.
-_BUDGETS = ((0.3, 1024), (0.6, 1536), (1.0, 3072))
+_BUDGETS = ((0.1, 512), (0.3, 1024), (0.6, 1536), (1.0, 3072))
 _STEPS_BETWEEN_CHECKPOINTS = 200
 _PROBES = (("phonebook", 10), ("phonebook", 20), ("phonebook", 40), ("phonebook", 80), ("copy", 50), ("copy", 100), ("copy", 200))
 

@@ -23,6 +23,7 @@ def build_pythia(vocabulary_size: int) -> GPTNeoXForCausalLM:
         intermediate_size=424,
         rotary_pct=0.5,
         max_position_embeddings=CONTEXT,
+        initializer_range=0.07,  # about 1 / sqrt(width): attention tells tokens apart from the start, and lookups form sooner
         tie_word_embeddings=True,
         bos_token_id=0,
         eos_token_id=0,

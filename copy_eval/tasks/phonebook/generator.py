@@ -93,7 +93,7 @@ def render_reversed_prompt(book: Sequence[Entry], name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A question and its answer; ``depth`` is the place of its entry in the book, from 0.0 (first line) to 1.0 (last)."""
+    """A question and its answer; ``depth`` is the place of its entry, from 0.0 (first line of the book) to 1.0."""
 
     prompt: str
     answer: str

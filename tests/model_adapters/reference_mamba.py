@@ -21,7 +21,7 @@ def draw_weights(config: dict, seed: int = 0) -> Weights:
     multiple = config["pad_vocab_size_multiple"]
     rows = -(-config["vocab_size"] // multiple) * multiple
     inner, state, conv = width * ssm.get("expand", 2), ssm["d_state"], ssm.get("d_conv", 4)
-    weights = {"backbone.embedding.weight": normal(rows, width, scale=1.0)}
+    weights = {"backbone.embedding.weight": normal(rows, width, scale=0.2)}
     weights["lm_head.weight"] = weights["backbone.embedding.weight"]
     if not config.get("tie_embeddings", True):
         weights["lm_head.weight"] = normal(rows, width, scale=1.0)
@@ -49,7 +49,7 @@ def draw_weights(config: dict, seed: int = 0) -> Weights:
         mixer |= {
             "conv1d.weight": normal(channels, 1, conv, scale=0.5),
             "conv1d.bias": normal(channels, scale=0.1),
-            "out_proj.weight": normal(width, inner, scale=inner**-0.5),
+            "out_proj.weight": normal(width, inner, scale=2 * inner**-0.5),
         }
         weights |= {f"backbone.layers.{layer}.mixer.{name}": tensor for name, tensor in mixer.items()}
         weights[f"backbone.layers.{layer}.norm.weight"] = 1 + normal(width, scale=0.2)

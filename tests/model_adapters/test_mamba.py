@@ -69,6 +69,8 @@ def test_every_token_of_an_answer_is_the_argmax_of_a_full_forward_pass(model):
             best, second = logits.topk(2).values
             assert best - second > 1e-4, "a tie would prove nothing"
             grown.append(int(logits.argmax()))
+            if grown[-1] == model.eot_token_id:
+                break
         assert text == model.tok_decode(grown[len(tokens) :])
 
 

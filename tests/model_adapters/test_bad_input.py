@@ -1,0 +1,185 @@
+"""Each mistake of a user ends in one line that says what is wrong."""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tests.model_adapters.support import MAMBA1, MAMBA2
+
+from copy_eval.errors import UserError
+from copy_eval.model_adapters import checkpoints
+from copy_eval.model_adapters.mamba import MambaLM
+from copy_eval.model_adapters.pythia import PythiaLM
+
+
+def refusal(adapter, folder, **options):
+    with pytest.raises(UserError) as caught:
+        adapter(pretrained=str(folder), **({"device": "cpu"} | options))
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+@pytest.fixture
+def mamba_folder(state_spaces_folder):
+    return state_spaces_folder(MAMBA1)
+
+
+@pytest.fixture
+def neox_copy(neox_folder, tmp_path):
+    return shutil.copytree(neox_folder, tmp_path / "neox")
+
+
+def rewrite_weights(folder, change):
+    path = folder / "model.safetensors"
+    weights = load_file(path) if path.exists() else torch.load(folder / "pytorch_model.bin", weights_only=True)
+    change(weights)
+    if path.exists():
+        save_file(weights, path, metadata={"format": "pt"})
+    else:
+        torch.save(weights, folder / "pytorch_model.bin")
+
+
+class Payload:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return Path.touch, (self.target,)
+
+
+@pytest.mark.parametrize("adapter", [MambaLM, PythiaLM])
+def test_an_unknown_checkpoint(adapter, tmp_path):
+    assert "no such folder" in refusal(adapter, tmp_path / "nowhere")
+    assert "no such folder, not in the local cache" in refusal(adapter, "someone/unknown-model")
+    assert "neither a folder nor the name" in refusal(adapter, "a/b/c/d")
+
+
+@pytest.mark.parametrize("adapter", [MambaLM, PythiaLM])
+def test_the_near_miss_of_a_packaged_checkpoint(adapter, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "PACKAGED", tmp_path)
+    (tmp_path / "tiny-pythia").mkdir()
+    (tmp_path / "tiny-pythia" / "config.json").write_text("{}")
+
+    assert "did you mean tiny-pythia?" in refusal(adapter, "tiny-phytia")
+
+
+def test_a_packaged_checkpoint_is_found_by_its_name(mamba_folder, monkeypatch):
+    monkeypatch.setattr(checkpoints, "PACKAGED", mamba_folder.parent)
+    assert MambaLM(pretrained=mamba_folder.name, device="cpu").model.config.num_hidden_layers == 2
+
+
+@pytest.mark.parametrize("adapter", [MambaLM, PythiaLM])
+def test_a_folder_without_a_usable_config(adapter, tmp_path):
+    assert "it has no config.json" in refusal(adapter, tmp_path)
+    (tmp_path / "config.json").write_text('{"hidden": 3}')
+    assert "of neither layout" in refusal(adapter, tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    assert "not valid JSON" in refusal(adapter, tmp_path)
+    (tmp_path / "config.json").write_text("[]")
+    assert "not a JSON object" in refusal(adapter, tmp_path)
+
+
+def test_a_checkpoint_for_the_other_adapter(mamba_folder, neox_folder):
+    assert "use --model mamba_ssm" in refusal(PythiaLM, mamba_folder)
+    assert "use --model pythia" in refusal(MambaLM, neox_folder)
+
+
+def test_an_architecture_that_transformers_does_not_know(neox_copy):
+    (neox_copy / "config.json").write_text('{"model_type": "no_such_model"}')
+    assert "cannot load a no_such_model" in refusal(PythiaLM, neox_copy)
+
+
+def test_a_state_spaces_model_that_transformers_cannot_express(state_spaces_folder):
+    for changes, reason in [
+        ({"attn_layer_idx": [1]}, "attention or MLP"),
+        ({"d_intermediate": 64}, "attention or MLP"),
+        ({"rms_norm": False}, "LayerNorm"),
+        ({"ssm_cfg": MAMBA2["ssm_cfg"] | {"norm_before_gate": True}}, "norm_before_gate=True"),
+        ({"ssm_cfg": MAMBA2["ssm_cfg"] | {"layer": "Mamba9"}}, "known are Mamba1 and Mamba2"),
+    ]:
+        folder = state_spaces_folder(MAMBA2)
+        (folder / "config.json").write_text(json.dumps(MAMBA2 | changes))
+        assert reason in refusal(MambaLM, folder)
+
+
+@pytest.mark.parametrize("kind", ["state-spaces", "transformers"])
+def test_weights_that_do_not_fit_the_config_are_named_with_both_shapes(kind, mamba_folder, neox_copy):
+    adapter, folder, key = (
+        (MambaLM, mamba_folder, "n_layer") if kind == "state-spaces" else (PythiaLM, neox_copy, "num_hidden_layers")
+    )
+    name = "backbone.norm_f.weight" if kind == "state-spaces" else "gpt_neox.final_layer_norm.weight"
+    config = json.loads((folder / "config.json").read_text())
+
+    rewrite_weights(folder, lambda weights: weights.update({name: torch.ones(7)}))
+    line = refusal(adapter, folder)
+    assert f"{name} has shape (7,)" in line
+    assert "(32,)" in line
+
+    rewrite_weights(folder, lambda weights: weights.pop(name))
+    assert f"the weights lack {name}" in refusal(adapter, folder)
+
+    (folder / "config.json").write_text(json.dumps(config | {key: 3}))
+    assert "the weights lack" in refusal(adapter, folder)
+
+
+def test_weights_that_the_config_has_no_place_for(mamba_folder):
+    rewrite_weights(mamba_folder, lambda weights: weights.update({"lm_head.bias": torch.ones(7)}))
+    assert "the weights hold lm_head.bias" in refusal(MambaLM, mamba_folder)
+
+
+@pytest.mark.parametrize("adapter", [MambaLM, PythiaLM])
+def test_a_pickle_that_would_execute_code_is_refused_and_does_not_run(adapter, mamba_folder, neox_copy, tmp_path):
+    folder = mamba_folder if adapter is MambaLM else neox_copy
+    (folder / "model.safetensors").unlink(missing_ok=True)
+    target = tmp_path / "executed"
+    torch.save({"backbone.embedding.weight": Payload(target)}, folder / "pytorch_model.bin")
+
+    line = refusal(adapter, folder)
+
+    assert "could execute code" in line
+    assert not target.exists()
+    pickle.loads(pickle.dumps(Payload(target)))
+    assert target.exists(), "the payload is real"
+
+
+@pytest.mark.parametrize("filename", ["pytorch_model.bin", "model.safetensors"])
+def test_a_damaged_or_absent_weights_file(filename, mamba_folder):
+    (mamba_folder / "pytorch_model.bin").unlink()
+    assert "neither model.safetensors nor pytorch_model.bin" in refusal(MambaLM, mamba_folder)
+    (mamba_folder / filename).write_bytes(b"\x80\x04 no weights")
+    assert filename in refusal(MambaLM, mamba_folder)
+
+
+def test_no_tokenizer_can_be_had(mamba_folder):
+    (mamba_folder / "tokenizer.json").unlink()
+    (mamba_folder / "tokenizer_config.json").unlink()
+    assert "tokenizer=" in refusal(MambaLM, mamba_folder)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_cuda_where_there_is_none(device, neox_folder, mamba_folder):
+    assert "no CUDA" in refusal(PythiaLM, neox_folder, device=device)
+    assert "no CUDA" in refusal(MambaLM, mamba_folder, device=device)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+@pytest.mark.parametrize("device", [None, "cuda:0"])
+def test_the_default_device_of_lm_eval_falls_back_to_the_cpu(device, mamba_folder):
+    assert MambaLM(pretrained=str(mamba_folder), device=device).device.type == "cpu"
+
+
+@pytest.mark.parametrize("dtype", ["flaot32", "int8", "nn"])
+def test_an_unknown_dtype(dtype, neox_folder):
+    assert f"dtype={dtype}" in refusal(PythiaLM, neox_folder, dtype=dtype)
+
+
+def test_a_backend_that_is_not_causal(neox_folder):
+    assert "backend=seq2seq" in refusal(PythiaLM, neox_folder, backend="seq2seq")

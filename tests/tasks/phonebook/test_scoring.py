@@ -103,12 +103,13 @@ def test_digit_accuracy_is_one_less_the_hamming_distance_per_digit(answer: str, 
         ("6000000000", True, False),  # another entry's, solved before the question too
         ("8222222222", True, False),
         ("9999999999", False, True),  # invented
+        ("7111111111", False, False),  # right
         ("711111111", False, False),  # a part of the right number
         ("Cy Fox", False, False),  # a name of the book
         ("", False, True),
     ],
 )
-def test_a_wrong_answer_is_another_entry_or_not_in_the_book_or_a_part_of_it(
+def test_an_answer_is_another_entry_or_not_in_the_book_or_neither(
     answer: str, other_entry: bool, not_in_book: bool
 ) -> None:
     assert is_other_entry(answer, "7111111111", PROMPT) is other_entry

@@ -57,7 +57,7 @@ class ExactLM(HFLM):
         """Load a checkpoint.
 
         Args:
-            pretrained: a folder, a hub id, or a packaged checkpoint (``tiny-pythia``, ``tiny-mamba``); or a loaded model.
+            pretrained: a folder, a hub id, or a packaged checkpoint (``tiny-pythia``, ``tiny-mamba``), or a model.
             revision: branch, tag or commit on the hub.
             subfolder: of the hub repository or folder.
             device: ``cpu``, ``cuda``, ``cuda:1`` …; by default CUDA where there is one.
@@ -119,7 +119,8 @@ class ExactLM(HFLM):
         except OSError as error:
             raise UserError(f"pretrained={pretrained}: {_line(error)}") from error
         if plain:
-            self._model, found = self._model
+            loaded: Any = self.model
+            self._model, found = loaded
             for name, in_file, in_config in sorted(found["mismatched_keys"]):
                 check_shape(pretrained, name, in_file, in_config)
             if missing := sorted(found["missing_keys"]):
@@ -128,7 +129,7 @@ class ExactLM(HFLM):
     @property
     def context_length(self) -> int | None:
         """The most tokens that a prompt and its answer may have together; None for no limit."""
-        return self.max_length
+        return int(self.max_length)
 
     def _new_run(self) -> Run:
         raise NotImplementedError
@@ -139,7 +140,7 @@ class ExactLM(HFLM):
     def _detect_batch_size(self, requests: Sequence[Any] | None = None, pos: int = 0) -> int:
         # A CPU out of memory raises nothing that could be caught; it swaps or kills.
         if self.device.type == "cpu":
-            return min(self.max_batch_size, 16)
+            return min(int(self.max_batch_size), 16)
         return int(super()._detect_batch_size(requests, pos))
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
@@ -178,7 +179,8 @@ class ExactLM(HFLM):
                 "%s: %d prompts with their answers exceed the model's context of %d tokens; they are not scored",
                 task, count, self.context_length,
             )  # fmt: skip
-        return collator.get_original(texts)
+        in_order: list[str] = collator.get_original(texts)
+        return in_order
 
     def _encode(self, prompt: str) -> list[int]:
         tokens, _ = self.tok_batch_encode([prompt], truncation=bool(self.truncation))
@@ -265,11 +267,12 @@ class ExactLM(HFLM):
             last = len(tokens) - 1 - list(reversed(tokens)).index(end)
             tokens = tokens[last + 1 :]
         text: str = self.tok_decode(list(tokens))
-        return postprocess_generated_text(
+        answer: str = postprocess_generated_text(
             text.lstrip() if isinstance(end, int) else text,
             stop=list(until),
             think_end_token=end if isinstance(end, str) else None,
         )
+        return answer
 
 
 def _line(error: Exception) -> str:

@@ -8,8 +8,8 @@ from copy_eval.errors import UserError
 def choose_device(device: str | None) -> str:
     """Return the device to use.
 
-    ``cuda:0`` falls back to the CPU where there is no CUDA, as in ``HFLM``: it is the default of lm-eval's command line, so it
-    cannot be told from a request.
+    ``cuda:0`` falls back to the CPU where there is no CUDA, as in ``HFLM``: it is the default of lm-eval's command
+    line, which cannot be told from a request.
 
     Raises:
         UserError: if a CUDA device is asked for that is not there.

@@ -40,7 +40,7 @@ def resolve_checkpoint(name: str) -> str:
 
 
 def find_file(checkpoint: str, filename: str, revision: str = "main", subfolder: str = "") -> Path | None:
-    """Return the path of one file of a folder or a hub repository (downloaded if need be), or None if it has no such file.
+    """Return the path of one file of a folder or a hub repository (then downloaded), or None if it has no such file.
 
     Raises:
         UserError: if ``checkpoint`` is no folder and the hub does not give it.

@@ -1,7 +1,7 @@
 """The decoding loop that every architecture shares: a batch of prompts in, each prompt's greedy answer out.
 
-What an architecture must do itself stands behind ``Run``: take in the prompts, then one token a row. Rows that have ended
-leave the batch at once.
+What an architecture must do itself stands behind ``Run``: take in the prompts, then one token a row. Rows that have
+ended leave the batch at once.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,7 +16,7 @@ class Run(Protocol):
     """One batch on its way through a model; it holds the model's state of each row."""
 
     def prefill(self, prompts: Sequence[Sequence[int]], room: int) -> torch.Tensor:
-        """Take in the prompts, after which at most ``room`` tokens a row follow; return the next-token logits [row, vocab]."""
+        """Take in the prompts, after which at most ``room`` tokens a row follow; return the logits [row, vocab]."""
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         """Take in one token a row [row]; return the next-token logits [row, vocab]."""
@@ -28,8 +28,8 @@ class Run(Protocol):
 class StopRule:
     """Says when an answer has ended, by the rule of lm-eval's ``hf``.
 
-    An answer ends with an end-of-text token, or when one of the texts stands in what its last tokens decode to; two tokens
-    more than the longest text has are looked at, because a model may spell it with other tokens than the tokenizer.
+    An answer ends with an end-of-text token, or when one of the texts stands in what its last tokens decode to; two
+    tokens more than the longest text has are looked at, because a model may spell it with other tokens.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, until: Sequence[str], end_tokens: Collection[int]) -> None:

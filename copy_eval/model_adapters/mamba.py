@@ -1,11 +1,12 @@
-"""``--model mamba_ssm``: Mamba and Mamba-2, in the state-spaces layout or that of transformers, with or without CUDA."""
+"""``--model mamba_ssm``: Mamba and Mamba-2, in the state-spaces layout or that of transformers."""
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
 
 import torch
-from transformers import PretrainedConfig
+from transformers import Mamba2Config, MambaConfig, PretrainedConfig
 
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.adapter import ExactLM
@@ -13,6 +14,7 @@ from copy_eval.model_adapters.checkpoints import find_file
 from copy_eval.model_adapters.decoding import Answer, Run
 from copy_eval.model_adapters.kernels import KernelRun, build_kernel_model, have_kernels
 from copy_eval.model_adapters.runs import RecurrentRun
+from copy_eval.model_adapters.scan import our_scan
 from copy_eval.model_adapters.state_spaces import (
     build_transformers_model,
     is_hybrid,
@@ -34,7 +36,7 @@ class MambaLM(ExactLM):
         pretrained: str = "state-spaces/mamba-130m",
         *,
         use_kernels: bool = True,
-        is_hf: bool | None = None,
+        is_hf: bool | None = None,  # noqa: ARG002
         **options: Any,
     ) -> None:
         """Load a checkpoint.
@@ -93,7 +95,23 @@ class MambaLM(ExactLM):
         else:
             for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
                 setattr(self._config, name, getattr(self.tokenizer, name))
-            self._model = build_transformers_model(self._config, tensors, dtype, pretrained).to(self.device)
+            config = cast("MambaConfig | Mamba2Config", self._config)
+            self._model = build_transformers_model(config, tensors, dtype, pretrained).to(self.device)
+
+    def _model_call(self, *tensors: Any, **options: Any) -> torch.Tensor:
+        with self._scan():
+            logits: torch.Tensor = super()._model_call(*tensors, **options)
+            return logits
+
+    def _decode_greedily(
+        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], settings: dict[str, Any]
+    ) -> list[Answer]:
+        with self._scan():
+            return super()._decode_greedily(prompts, limits, settings)
+
+    def _scan(self) -> AbstractContextManager[None]:
+        # transformers calls mamba-ssm's scan by itself where that is installed; it runs on CUDA only.
+        return nullcontext() if self.device.type == "cuda" and have_kernels() else our_scan()
 
     def _new_run(self) -> Run:
         return KernelRun(self.model, self.device) if self._kernels else RecurrentRun(self.model, self.device)

@@ -1,16 +1,19 @@
 """How a batch goes through transformers' models: padded with a mask, or with states that are never padded."""
 
+import copy
 import inspect
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
 _PREFILL_TOKENS = 8192
-"""Rows times tokens that are prefilled at once. transformers' Mamba keeps three tensors of tokens x inner width x state
-size: some 8 GB for the largest published model (2.8b) in float32 at this bound."""
+"""Rows times tokens that a Mamba takes in at once, which bounds the memory."""
+
+_TAIL = 32
+"""How much longer than the shortest the prompts of a group may be. Beyond it they are taken in apart."""
 
 
 class AttentionRun:
@@ -19,10 +22,10 @@ class AttentionRun:
     def __init__(self, model: PreTrainedModel, device: torch.device, pad_token: int) -> None:
         self._model, self._device, self._pad_token = model, device, pad_token
         # Models with relative positions (ALiBi) read them off the mask and take none.
-        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        base = cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
         self._options = inspect.signature(base.forward).parameters.keys() & {"position_ids", "logits_to_keep"}
 
-    def prefill(self, prompts: Sequence[Sequence[int]], room: int) -> torch.Tensor:
+    def prefill(self, prompts: Sequence[Sequence[int]], room: int) -> torch.Tensor:  # noqa: ARG002
         """Take in the prompts in one forward pass; return the logits after each [row, vocab]."""
         longest = max(map(len, prompts))
         padded = [[self._pad_token] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
@@ -47,63 +50,92 @@ class AttentionRun:
             **{name: options[name] for name in self._options},
         )
         self._cache = output.past_key_values
-        return output.logits[:, -1].float()
+        logits: torch.Tensor = output.logits[:, -1].float()
+        return logits
 
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with these rows only."""
         assert self._cache is not None
-        self._cache.reorder_cache(rows)
+        self._cache.reorder_cache(cast(torch.LongTensor, rows))
         self._mask = self._mask[rows]
 
 
 class RecurrentRun:
     """A batch in transformers' Mamba or Mamba-2: no token of padding ever passes through a state.
 
-    Rows of equal length are prefilled together, others apart; the states, whose size does not depend on the length, are then
-    stacked. After that one token at a time: given several, transformers' Mamba would begin again with an empty state.
+    Prompts of about equal length are taken in together up to the end of the shortest, and the rest of the longer ones
+    a token at a time (given several, transformers' Mamba would begin again with an empty state). The states of all
+    groups, whose size does not depend on the length, are then stacked.
     """
 
     def __init__(self, model: PreTrainedModel, device: torch.device) -> None:
         self._model, self._device = model, device
 
-    def prefill(self, prompts: Sequence[Sequence[int]], room: int) -> torch.Tensor:
+    def prefill(self, prompts: Sequence[Sequence[int]], room: int) -> torch.Tensor:  # noqa: ARG002
         """Take in the prompts; return the logits after each [row, vocab]."""
-        order: list[int] = []
-        parts: list[tuple[torch.Tensor, Cache]] = []
-        for rows in _groups_of_equal_length(prompts):
-            tokens = torch.tensor([prompts[row] for row in rows], device=self._device)
-            output = self._model(input_ids=tokens, use_cache=True, logits_to_keep=1)
-            order += rows
-            parts.append((output.logits[:, -1], output.cache_params))
+        groups = _groups_of_like_length(prompts)
+        parts = [self._take_in([prompts[row] for row in group]) for group in groups]
         self._cache = _stack([cache for _, cache in parts])
-        back = torch.tensor(order, device=self._device).argsort()
-        self._cache.reorder_cache(back)
-        return torch.cat([logits for logits, _ in parts])[back]
+        order = torch.tensor([row for group in groups for row in group], device=self._device).argsort()
+        self._cache.reorder_cache(cast(torch.LongTensor, order))
+        return torch.cat([logits for logits, _ in parts])[order]
+
+    def _take_in(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, Cache]:
+        """Take in prompts, the longest first; return the logits after each and the states."""
+        shortest = len(prompts[-1])
+        tokens = torch.tensor([prompt[:shortest] for prompt in prompts], device=self._device)
+        output = self._model(input_ids=tokens, use_cache=True, logits_to_keep=1)
+        logits, cache = output.logits[:, -1], output.cache_params
+        for place in range(shortest, len(prompts[0])):
+            tails = [prompt[place : place + 1] for prompt in prompts if len(prompt) > place]
+            tokens = torch.tensor(tails, device=self._device)
+            output = self._model(input_ids=tokens, cache_params=_first_rows(cache, len(tails)), use_cache=True)
+            logits[: len(tails)] = output.logits[:, -1]
+        return logits, cache
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         """Take in one token a row [row]; return the logits after it [row, vocab]."""
         output = self._model(input_ids=tokens[:, None], cache_params=self._cache, use_cache=True)
-        return output.logits[:, -1]
+        logits: torch.Tensor = output.logits[:, -1]
+        return logits
 
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with these rows only."""
-        self._cache.reorder_cache(rows)
+        self._cache.reorder_cache(cast(torch.LongTensor, rows))
 
 
-def _groups_of_equal_length(prompts: Sequence[Sequence[int]]) -> list[list[int]]:
-    by_length: dict[int, list[int]] = {}
-    for row, prompt in enumerate(prompts):
-        by_length.setdefault(len(prompt), []).append(row)
-    groups = []
-    for length, rows in by_length.items():
-        size = max(1, _PREFILL_TOKENS // length)
-        groups += [rows[start : start + size] for start in range(0, len(rows), size)]
+def _groups_of_like_length(prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return the rows in groups, the longest first within each."""
+    groups: list[list[int]] = []
+    for row in sorted(range(len(prompts)), key=lambda row: -len(prompts[row])):
+        length = len(prompts[row])
+        if groups:
+            longest = len(prompts[groups[-1][0]])
+            if longest - length <= _TAIL and (len(groups[-1]) + 1) * longest <= _PREFILL_TOKENS:
+                groups[-1].append(row)
+                continue
+        groups.append([row])
     return groups
 
 
+def _map_states(cache: Cache, change: Callable[[int, str, torch.Tensor], torch.Tensor]) -> Cache:
+    """Return a cache with each layer's states changed; ``change`` gets the layer's number, the kind and the state."""
+    changed = copy.copy(cache)
+    changed.layers = [copy.copy(layer) for layer in cache.layers]
+    for number, layer in enumerate(changed.layers):
+        for kind in ("conv_states", "recurrent_states"):
+            setattr(layer, kind, {0: change(number, kind, getattr(layer, kind)[0])})
+    return changed
+
+
+def _first_rows(cache: Cache, count: int) -> Cache:
+    """Return a view of the first rows: steps through it move on the states of the whole cache."""
+    return _map_states(cache, lambda _number, _kind, state: state[:count])
+
+
 def _stack(caches: Sequence[Cache]) -> Cache:
-    """Put the rows of the caches under one another, in the first of them."""
-    for layers in zip(*(cache.layers for cache in caches), strict=True):
-        for states in ("conv_states", "recurrent_states"):
-            setattr(layers[0], states, {0: torch.cat([getattr(layer, states)[0] for layer in layers])})
-    return caches[0]
+    """Return the rows of all caches under one another."""
+    return _map_states(
+        caches[0],
+        lambda number, kind, _state: torch.cat([getattr(cache.layers[number], kind)[0] for cache in caches]),
+    )

@@ -42,8 +42,8 @@ _SETTLED = {"d_ssm": None, "D_has_hdim": False, "rmsnorm": True, "norm_before_ga
 """Keys of ``ssm_cfg`` for which transformers' Mamba-2 knows one value."""
 
 _FLOAT32 = ("A_log", ".D", "dt_bias")
-"""The recurrence's own parameters stay float32 in half-precision models: rounding them shifts every decay (mamba-ssm too
-creates ``A_log`` and ``D`` in float32)."""
+"""The recurrence's own parameters stay float32 in half-precision models: rounding them shifts every decay (mamba-ssm
+too creates ``A_log`` and ``D`` in float32)."""
 
 
 def is_hybrid(config: Mapping[str, Any]) -> bool:

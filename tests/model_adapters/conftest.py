@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.model_adapters.reference_mamba import draw_weights
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
+from tests.model_adapters.reference_mamba import draw_weights
 from tests.model_adapters.support import MAMBA1, MAMBA2, PROMPTS, VOCAB
+
 
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level BPE with single digits, like the one of the packaged checkpoints, with its end token in the middle."""
+    """A byte-level BPE with single digits, like that of the packaged checkpoints; its end token is not token 0."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -27,7 +28,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bpe.train_from_iterator([*PROMPTS, "the mat the cat the dog sat on the mat " * 9, "Smith Brown Weber Lopez " * 9], trainer)
+    bpe.train_from_iterator(
+        [*PROMPTS, "the mat the cat the dog sat on the mat " * 9, "Smith Brown Weber Lopez " * 9], trainer
+    )
     return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|endoftext|>")
 
 

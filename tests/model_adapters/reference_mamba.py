@@ -1,6 +1,6 @@
-"""Mamba and Mamba-2 written down from the papers, in state-spaces parameter names: one token after the other, plain PyTorch.
+"""Mamba and Mamba-2 from the papers, in state-spaces parameter names: one token after the other, plain PyTorch.
 
-Nothing here is shared with transformers or mamba-ssm, so that equal logits show that the weights were read as they were meant.
+Nothing here is shared with transformers or mamba-ssm: equal logits show that the weights were read as meant.
 """
 
 import torch

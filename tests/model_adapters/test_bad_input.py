@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.model_adapters.support import MAMBA1, MAMBA2
 
 from copy_eval.errors import UserError
 from copy_eval.model_adapters import checkpoints
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.pythia import PythiaLM
+from tests.model_adapters.support import MAMBA1, MAMBA2
 
 
 def refusal(adapter, folder, **options):

@@ -6,10 +6,13 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from safetensors.torch import load_file
-from tests.model_adapters.reference_mamba import draw_weights, reference_logits
-from tests.model_adapters.support import MAMBA1, MAMBA2, PROMPTS, answer, logits_after_each
+from transformers.models.mamba import modeling_mamba
 
 from copy_eval.model_adapters.mamba import MambaLM
+from copy_eval.model_adapters.runs import _groups_of_like_length
+from copy_eval.model_adapters.state_spaces import translate_config
+from tests.model_adapters.reference_mamba import draw_weights, reference_logits
+from tests.model_adapters.support import MAMBA1, MAMBA2, PROMPTS, answer, logits_after_each
 
 
 def load(folder, **options):
@@ -32,9 +35,7 @@ def model(mamba_folder):
         MAMBA2 | {"ssm_cfg": {"layer": "Mamba2", "d_state": 8, "headdim": 16, "ngroups": 1}, "tie_embeddings": False},
     ],
 )
-def test_a_state_spaces_checkpoint_gives_the_logits_of_an_independent_mamba(
-    config, weights_file, state_spaces_folder
-):
+def test_a_state_spaces_checkpoint_gives_the_logits_of_an_independent_mamba(config, weights_file, state_spaces_folder):
     model = load(state_spaces_folder(config, weights_file))
 
     for prompt in PROMPTS:
@@ -78,7 +79,9 @@ def test_loglikelihood_in_a_batch_is_that_of_the_independent_mamba(state_spaces_
     model = load(state_spaces_folder(MAMBA1), batch_size=4)
     requests = [
         Instance("loglikelihood", {}, (prompt, continuation), index)
-        for index, (prompt, continuation) in enumerate((prompt, end) for prompt in PROMPTS for end in (" mat", " 7", "\nx"))
+        for index, (prompt, continuation) in enumerate(
+            (prompt, end) for prompt in PROMPTS for end in (" mat", " 7", "\nx")
+        )
     ]
 
     results = model.loglikelihood(requests, disable_tqdm=True)
@@ -144,14 +147,30 @@ def test_on_a_cpu_nothing_is_said_about_kernels(mamba_folder, caplog):
     assert "mamba-ssm" not in caplog.text
 
 
-def test_the_config_of_a_published_mamba2_is_translated(state_spaces_folder):
+def test_the_config_of_a_published_mamba2_is_translated():
     published = {
         "d_model": 768, "d_intermediate": 0, "n_layer": 24, "vocab_size": 50277, "ssm_cfg": {"layer": "Mamba2"},
         "attn_layer_idx": [], "attn_cfg": {}, "rms_norm": True, "residual_in_fp32": True, "fused_add_norm": True,
         "pad_vocab_size_multiple": 16, "tie_embeddings": True,
     }  # fmt: skip
-    from copy_eval.model_adapters.state_spaces import translate_config
-
     config = json.loads(translate_config(published, "x").to_json_string())
-    expected = {"vocab_size": 50288, "num_heads": 24, "head_dim": 64, "n_groups": 1, "state_size": 128, "chunk_size": 256}
+    expected = {
+        "vocab_size": 50288,
+        "num_heads": 24,
+        "head_dim": 64,
+        "n_groups": 1,
+        "state_size": 128,
+        "chunk_size": 256,
+    }
     assert {key: config[key] for key in expected} == expected
+
+
+def test_prompts_of_like_length_are_taken_in_together_and_others_apart():
+    prompts = [[0] * length for length in (40, 900, 41, 38, 899, 8000)]
+    assert _groups_of_like_length(prompts) == [[5], [1, 4], [2, 0, 3]]
+
+
+def test_transformers_has_its_own_scan_back_after_ours(state_spaces_folder):
+    theirs = modeling_mamba.mamba_selective_scan
+    answer(load(state_spaces_folder(MAMBA1)), PROMPTS[:2])
+    assert modeling_mamba.mamba_selective_scan is theirs

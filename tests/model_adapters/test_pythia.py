@@ -2,11 +2,11 @@ import pytest
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
-from tests.model_adapters.support import PROMPTS, answer, make_requests
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from copy_eval.model_adapters.pythia import PythiaLM
 from copy_eval.over_context import is_over_context
+from tests.model_adapters.support import PROMPTS, answer, make_requests
 
 
 @pytest.fixture(scope="session")

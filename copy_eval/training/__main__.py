@@ -22,8 +22,12 @@ _NAMES_FOR_TOKENIZER = 24_000
 def main() -> None:
     """Train the named checkpoints, one after the other."""
     parser = argparse.ArgumentParser(prog="python -m copy_eval.training", description=__doc__)
-    parser.add_argument("checkpoints", nargs="*", metavar="checkpoint", help=f"which ({', '.join(_BUILDERS)}; default: both)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoints; a killed run goes on from what is there")
+    parser.add_argument(
+        "checkpoints", nargs="*", metavar="checkpoint", help=f"which ({', '.join(_BUILDERS)}; default: both)"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for the checkpoints; a killed run goes on from what is there"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 

@@ -1,7 +1,7 @@
 """What the packaged checkpoints learn from: phonebooks and repeated texts, longer and longer as training goes on.
 
-A batch holds examples of one kind and one length, so that little of it is padding. Only what stands in the context already
-is learned: the numbers that are looked up and the copies of a text, never the text itself.
+A batch holds examples of one kind and one length, so that little of it is padding. Only what stands in the context
+already is learned: the numbers that are looked up and the copies of a text, never the text itself.
 """
 
 import random
@@ -25,7 +25,7 @@ _START_WEIGHT = 0.3  # of the first tokens of a copy, which a prompt gives away
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """``tokens`` and the loss ``weights`` of the same shape (examples, longest); a weight belongs to the token it stands at."""
+    """``tokens`` and the loss ``weights`` of the same shape (examples, longest); a weight is that of the token at its place."""
 
     kind: str
     tokens: torch.Tensor
@@ -120,10 +120,7 @@ class BatchSampler:
         """Draw English, shuffled English, or random tokens: the latter teach copying that ignores what is copied."""
         rng = self._rng
         form = rng.random()
-        if form < 0.5:
-            text = rng.choices(self._content_free, k=length)
-        else:
-            text = self._draw_english(length)
+        text = rng.choices(self._content_free, k=length) if form < 0.5 else self._draw_english(length)
         if 0.5 <= form < 0.6:
             rng.shuffle(text)
         return self._repeat(text, start=1 + int(rng.random() * 3))

@@ -1,7 +1,8 @@
 """English text that every machine with lm-eval has, so that training needs no download.
 
-The task descriptions, READMEs and worked examples of lm-eval, and the reference chapters of Python itself: some megabytes
-of prose, questions, tables and code. None of it is C4, which the checkpoints are measured on.
+The task descriptions, READMEs and worked examples of lm-eval, and the reference chapters of Python itself: two megabytes
+of prose, questions, tables and code. None of it is C4, which the checkpoints are measured on. The texts differ a little
+from one release of lm-eval and of Python to the next.
 """
 
 import re
@@ -20,7 +21,7 @@ class _PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """Reads lm-eval's task files; what their tags (``!function``) stand for is of no interest here."""
 
 
-_PlainLoader.add_multi_constructor("!", lambda loader, suffix, node: None)
+_PlainLoader.add_multi_constructor("!", lambda *_: None)
 
 
 def _strings_in(value: object) -> list[str]:
@@ -43,8 +44,7 @@ def read_corpus() -> list[str]:
     """Return the texts, each once, white space folded to single spaces, in a fixed order."""
     folder = Path(lm_eval.tasks.__file__).parent
     texts = [topics[key] for key in sorted(topics)]
-    for path in sorted(folder.rglob("*.md")):
-        texts.append(path.read_text(encoding="utf-8"))
+    texts.extend(path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.md")))
     for path in sorted(folder.rglob("*.yaml")):
         if path.stat().st_size >= _SHORTEST_TEXT:
             texts.extend(_strings_in(yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)))

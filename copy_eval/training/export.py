@@ -10,8 +10,6 @@ import torch
 from safetensors.torch import save_file
 from transformers import GPTNeoXForCausalLM, MambaForCausalLM, PreTrainedTokenizerFast
 
-from copy_eval.training.models import CONTEXT
-
 
 def export_checkpoint(
     model: GPTNeoXForCausalLM | MambaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path
@@ -22,12 +20,11 @@ def export_checkpoint(
     if isinstance(model, MambaForCausalLM):
         _write_state_spaces(model, weights, folder)
     else:
-        tokenizer.model_max_length = CONTEXT
-        config = model.config.to_diff_dict() | {"dtype": "float16"}
+        config = model.config.to_diff_dict() | {"architectures": [type(model).__name__], "dtype": "float16"}
         _write_json(config, folder / "config.json")
         # The head is tied to the embedding: transformers expects only the latter.
         weights.pop("lm_head.weight")
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        _write_weights(weights, folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -37,7 +34,12 @@ def _write_state_spaces(model: MambaForCausalLM, weights: dict[str, torch.Tensor
         "d_model": config.hidden_size,
         "n_layer": config.num_hidden_layers,
         "vocab_size": config.vocab_size,
-        "ssm_cfg": {"layer": "Mamba1", "d_state": config.state_size, "d_conv": config.conv_kernel, "expand": config.expand},
+        "ssm_cfg": {
+            "layer": "Mamba1",
+            "d_state": config.state_size,
+            "d_conv": config.conv_kernel,
+            "expand": config.expand,
+        },
         "rms_norm": True,
         "residual_in_fp32": True,
         "fused_add_norm": True,
@@ -48,7 +50,13 @@ def _write_state_spaces(model: MambaForCausalLM, weights: dict[str, torch.Tensor
     renamed = {name.replace("backbone.embeddings.", "backbone.embedding."): tensor for name, tensor in weights.items()}
     # mamba-ssm loads the tied head by name, so it stands in the file although it equals the embedding.
     renamed["lm_head.weight"] = renamed["backbone.embedding.weight"].clone()
-    save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
+    _write_weights(renamed, folder)
+
+
+def _write_weights(weights: dict[str, torch.Tensor], folder: Path) -> None:
+    path = folder / "model.safetensors"
+    save_file(weights, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors writes a file that nobody else may read, and the wheel would carry it so
 
 
 def _write_json(value: dict[str, object], path: Path) -> None:

@@ -18,7 +18,15 @@ _DECAY_FROM = 0.65  # of the run, linear to zero
 # Tokens of each of a step's two batches. A Transformer's lookup forms after a number of steps, not of tokens.
 _BUDGETS = ((0.1, 512), (0.3, 1024), (0.6, 1536), (1.0, 3072))
 _STEPS_BETWEEN_CHECKPOINTS = 200
-_PROBES = (("phonebook", 10), ("phonebook", 20), ("phonebook", 40), ("phonebook", 80), ("copy", 50), ("copy", 100), ("copy", 200))
+_PROBES = (
+    ("phonebook", 10),
+    ("phonebook", 20),
+    ("phonebook", 40),
+    ("phonebook", 80),
+    ("copy", 50),
+    ("copy", 100),
+    ("copy", 200),
+)
 
 
 @dataclass(slots=True)
@@ -57,8 +65,11 @@ def train(model: PreTrainedModel, sampler: BatchSampler, probe: BatchSampler, to
     """Train ``model`` in place until it has seen ``tokens``; goes on from ``checkpoint`` where that file exists.
 
     Args:
+        model: a causal language model with a head named ``lm_head``.
         sampler: draws what is learned.
         probe: draws held-out examples; their accuracy is printed as training goes on.
+        tokens: how many the model sees, padding included.
+        checkpoint: written every now and then.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.05)
     run = Run(model, optimizer, sampler)
@@ -116,7 +127,7 @@ def _loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
 
 @torch.no_grad()
 def _exact_match(model: PreTrainedModel, batch: Batch) -> float:
-    """Share of examples in which every fully weighted token is the model's first choice: greedy decoding gets them right."""
+    """Share of examples in which every token of weight 1 is the model's first choice, so that greedy decoding is right."""
     asked = batch.weights[:, 1:] == 1
     right = model.lm_head(hidden_states(model, batch.tokens)[:, :-1]).argmax(-1) == batch.tokens[:, 1:]
     return (right | ~asked).all(dim=1).float().mean().item()
@@ -124,7 +135,9 @@ def _exact_match(model: PreTrainedModel, batch: Batch) -> float:
 
 def _describe(model: PreTrainedModel, held_out: list[Batch]) -> str:
     model.eval()
-    cells = [f"{kind} {length}: {_exact_match(model, batch):.2f}" for (kind, length), batch in zip(_PROBES, held_out, strict=True)]
+    cells = [
+        f"{kind} {length}: {_exact_match(model, batch):.2f}"
+        for (kind, length), batch in zip(_PROBES, held_out, strict=True)
+    ]
     model.train()
     return ", ".join(cells)
-

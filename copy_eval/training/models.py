@@ -23,7 +23,8 @@ def build_pythia(vocabulary_size: int) -> GPTNeoXForCausalLM:
         intermediate_size=424,
         rotary_pct=0.5,
         max_position_embeddings=CONTEXT,
-        initializer_range=0.07,  # about 1 / sqrt(width): attention tells tokens apart from the start, and lookups form sooner
+        # About 1 / sqrt(width): attention tells tokens apart from the start, and lookups form sooner.
+        initializer_range=0.07,
         tie_word_embeddings=True,
         bos_token_id=0,
         eos_token_id=0,
@@ -33,7 +34,7 @@ def build_pythia(vocabulary_size: int) -> GPTNeoXForCausalLM:
 
 
 def build_mamba(vocabulary_size: int) -> MambaForCausalLM:
-    """Build tiny-mamba: width 192, 5 layers, expansion 2, a state of 16 numbers a channel, convolutions over 4 tokens."""
+    """Build tiny-mamba: width 192, 5 layers, expansion 2, 16 numbers of state a channel, convolutions over 4 tokens."""
     config = MambaConfig(
         vocab_size=vocabulary_size,
         hidden_size=192,
@@ -54,7 +55,7 @@ def build_mamba(vocabulary_size: int) -> MambaForCausalLM:
 
 
 def _mix(mixer: MambaMixer, hidden: torch.Tensor, **_: object) -> torch.Tensor:
-    """Do what ``MambaMixer.forward`` does for a whole sequence, with the compiled scan in place of its loop over time."""
+    """Do what ``MambaMixer.forward`` does for a whole sequence, with the compiled scan for its loop over time."""
     u, gate = mixer.in_proj(hidden).chunk(2, dim=-1)
     u = functional.silu(_convolve(u, mixer.conv1d.weight[:, 0], mixer.conv1d.bias))
     sizes = [mixer.time_step_rank, mixer.ssm_state_size, mixer.ssm_state_size]

@@ -33,7 +33,8 @@ def run(options: argparse.Namespace) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         written.append(options.out / "accuracy_by_length.csv")
         accuracy.to_csv(written[-1], index=False)
-        for task, rows in accuracy.groupby("task"):
+        for task in accuracy["task"].unique():
+            rows = accuracy[accuracy["task"] == task]
             label = next((label for prefix, label in _LENGTH_LABELS.items() if task.startswith(prefix)), "tokens")
             print(f"\n{task}: exact match by {label}\n\n{to_markdown(accuracy_table(rows))}\n")
             figure = plot_accuracy(rows, label)

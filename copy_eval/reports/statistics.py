@@ -20,7 +20,8 @@ def accuracy_by_length(results: pd.DataFrame) -> pd.DataFrame:
     """Return the exact-match rows of a frame of results, with the columns ``low`` and ``high`` of their intervals."""
     accuracy = results[results["metric"] == "exact_match"].drop(columns="metric").rename(columns={"value": "accuracy"})
     bounds = [
-        (None, None) if pd.isna(row.accuracy) else wilson_interval(row.accuracy, row.n) for row in accuracy.itertuples()
+        (None, None) if pd.isna(share) else wilson_interval(share, n)
+        for share, n in zip(accuracy["accuracy"], accuracy["n"], strict=True)
     ]
     accuracy[["low", "high"]] = pd.DataFrame(bounds, index=accuracy.index, columns=["low", "high"], dtype="Float64")
     return accuracy.reset_index(drop=True)

@@ -1,7 +1,5 @@
 """Accuracy by length as a table: a row a model, a column a length."""
 
-from typing import Any
-
 import pandas as pd
 from tabulate import tabulate
 
@@ -17,11 +15,11 @@ def accuracy_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     Args:
         accuracy: rows of one task, as ``statistics.accuracy_by_length`` returns them.
     """
-    cells = accuracy.assign(cell=[_cell(row) for row in accuracy.to_dict("records")])
+    cells = accuracy.assign(cell=accuracy.apply(_cell, axis="columns"))
     return cells.pivot(index="model", columns="length", values="cell").fillna("").rename_axis(columns=None)
 
 
-def _cell(row: dict[str, Any]) -> str:
+def _cell(row: pd.Series) -> str:
     if row["over_context"]:
         return OVER_CONTEXT
     half_width = f"{(row['high'] - row['low']) / 2:.2f}".removeprefix("0")

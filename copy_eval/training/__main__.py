@@ -1,9 +1,11 @@
 """``python -m copy_eval.training``: trains the checkpoints that the package carries."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from transformers import GPTNeoXForCausalLM, MambaForCausalLM
 
 from copy_eval.tasks.phonebook.names import draw_full_name
 from copy_eval.tasks.sampling import example_rng
@@ -14,8 +16,11 @@ from copy_eval.training.loop import train
 from copy_eval.training.models import build_mamba, build_pythia
 from copy_eval.training.tokenizer import train_tokenizer
 
-_BUILDERS = {"tiny-pythia": build_pythia, "tiny-mamba": build_mamba}
-_TOKENS = {"tiny-pythia": 11_000_000, "tiny-mamba": 33_000_000}
+_BUILDERS: dict[str, Callable[[int], GPTNeoXForCausalLM | MambaForCausalLM]] = {
+    "tiny-pythia": build_pythia,
+    "tiny-mamba": build_mamba,
+}
+_TOKENS = {"tiny-pythia": 9_000_000, "tiny-mamba": 27_000_000}
 _NAMES_FOR_TOKENIZER = 24_000
 
 

@@ -7,6 +7,7 @@ already is learned: the numbers that are looked up and the copies of a text, nev
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerFast
@@ -17,6 +18,8 @@ _ENTRIES = (2, 160)  # shortest and longest book
 _TEXT_TOKENS = (4, 600)  # shortest and longest text
 _FIRST_CEILING = {"entries": 3, "text": 10}
 _CEILING_REACHED = 0.8  # of the run
+_FIRST_ALPHABET = 32  # tokens that content-free texts are made of at first
+_WHOLE_ALPHABET_REACHED = 0.3  # of the run
 _TOKENS_PER_ENTRY = 18
 
 _END_WEIGHT = 0.1  # of the line break that ends an answer
@@ -25,7 +28,7 @@ _START_WEIGHT = 0.3  # of the first tokens of a copy, which a prompt gives away
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """``tokens`` and the loss ``weights`` of the same shape (examples, longest); a weight is that of the token at its place."""
+    """Tokens, and the weight of each in the loss; both of shape (examples, longest)."""
 
     kind: str
     tokens: torch.Tensor
@@ -39,7 +42,7 @@ class BatchSampler:
     """Draws batches; the same seed gives the same sequence of batches."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, corpus: Sequence[str], seed: int) -> None:
-        self._encode = lambda text: tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+        self._tokenizer = tokenizer.backend_tokenizer
         self._rng = random.Random(f"training/{seed}")
         self._newline = self._encode("\n")
         self._end = tokenizer.eos_token_id
@@ -47,6 +50,9 @@ class BatchSampler:
         self._content_free = [
             token for token in range(len(tokenizer)) if token != self._end and "\n" not in tokenizer.decode([token])
         ]
+
+    def _encode(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
 
     def draw(self, kind: str, budget: int, progress: float) -> Batch:
         """Draw one batch.
@@ -62,7 +68,8 @@ class BatchSampler:
             rows = [self._phonebook(entries) for _ in range(examples)]
         else:
             length = self._draw_length(*_TEXT_TOKENS, _FIRST_CEILING["text"], progress)
-            rows = [self._copy(length) for _ in range(max(1, budget // (3 * length)))]
+            alphabet = self._alphabet(progress)
+            rows = [self._copy(length, alphabet) for _ in range(max(1, budget // (3 * length)))]
         return self._pad(kind, rows)
 
     def draw_exact(self, kind: str, length: int, examples: int) -> Batch:
@@ -73,12 +80,12 @@ class BatchSampler:
             rows = [self._repeat(self._draw_english(length), start=1) for _ in range(examples)]
         return self._pad(kind, rows)
 
-    def get_state(self) -> list[object]:
+    def get_state(self) -> list[Any]:
         """Return the state of the random source, in types that any serializer keeps."""
         version, words, gauss = self._rng.getstate()
         return [version, list(words), gauss]
 
-    def set_state(self, state: list[object]) -> None:
+    def set_state(self, state: list[Any]) -> None:
         """Go on from a state that ``get_state`` returned."""
         version, words, gauss = state
         self._rng.setstate((version, tuple(words), gauss))
@@ -116,12 +123,22 @@ class BatchSampler:
             pieces += [(self._newline, _END_WEIGHT)]
         return pieces
 
-    def _copy(self, length: int) -> _Pieces:
+    def _alphabet(self, progress: float) -> list[int]:
+        """Return the tokens for content-free texts: few at first, all of them later.
+
+        With few, a Transformer finds out within some hundred steps that what followed a token before follows it again;
+        with the whole vocabulary from the start it learns to copy a bag of words and stays there.
+        """
+        grown = min(1.0, progress / _WHOLE_ALPHABET_REACHED)
+        size = round(_FIRST_ALPHABET * (len(self._content_free) / _FIRST_ALPHABET) ** grown)
+        return self._content_free[:size]
+
+    def _copy(self, length: int, alphabet: Sequence[int]) -> _Pieces:
         """Draw English, shuffled English, or random tokens: the latter teach copying that ignores what is copied."""
         rng = self._rng
         form = rng.random()
-        text = rng.choices(self._content_free, k=length) if form < 0.5 else self._draw_english(length)
-        if 0.5 <= form < 0.6:
+        text = rng.choices(alphabet, k=length) if form < 0.6 else self._draw_english(length)
+        if 0.6 <= form < 0.7:
             rng.shuffle(text)
         return self._repeat(text, start=1 + int(rng.random() * 3))
 

@@ -1,8 +1,8 @@
 """English text that every machine with lm-eval has, so that training needs no download.
 
-The task descriptions, READMEs and worked examples of lm-eval, and the reference chapters of Python itself: two megabytes
-of prose, questions, tables and code. None of it is C4, which the checkpoints are measured on. The texts differ a little
-from one release of lm-eval and of Python to the next.
+The task descriptions, READMEs and worked examples of lm-eval, and the reference chapters of Python itself: two
+megabytes of prose, questions, tables and code. None of it is C4, which the checkpoints are measured on. The texts
+differ a little from one release of lm-eval and of Python to the next.
 """
 
 import re
@@ -17,7 +17,7 @@ _FEWEST_FUNCTION_WORDS = 0.08
 _FUNCTION_WORD = re.compile(r"\b(?:the|of|and|to|is|in|that|for|it|with)\b", re.IGNORECASE)
 
 
-class _PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+class _PlainLoader(yaml.CSafeLoader):
     """Reads lm-eval's task files; what their tags (``!function``) stand for is of no interest here."""
 
 

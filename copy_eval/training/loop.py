@@ -16,7 +16,7 @@ _LEARNING_RATE = 2e-3
 _WARM_UP_STEPS = 100
 _DECAY_FROM = 0.65  # of the run, linear to zero
 # Tokens of each of a step's two batches. A Transformer's lookup forms after a number of steps, not of tokens.
-_BUDGETS = ((0.1, 512), (0.3, 1024), (0.6, 1536), (1.0, 3072))
+_BUDGETS = ((0.15, 512), (0.4, 1024), (0.75, 1536), (1.0, 2048))
 _STEPS_BETWEEN_CHECKPOINTS = 200
 _PROBES = (
     ("phonebook", 10),
@@ -127,7 +127,7 @@ def _loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
 
 @torch.no_grad()
 def _exact_match(model: PreTrainedModel, batch: Batch) -> float:
-    """Share of examples in which every token of weight 1 is the model's first choice, so that greedy decoding is right."""
+    """Share of examples whose tokens of weight 1 are all the model's first choice, so that greedy decoding is right."""
     asked = batch.weights[:, 1:] == 1
     right = model.lm_head(hidden_states(model, batch.tokens)[:, :-1]).argmax(-1) == batch.tokens[:, 1:]
     return (right | ~asked).all(dim=1).float().mean().item()

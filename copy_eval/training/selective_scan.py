@@ -38,9 +38,10 @@ def selective_scan(
         u: inputs (batch, length, channels).
         delta: step sizes after softplus (batch, length, channels).
         a: negative decay rates (channels, 16).
-        b, c: input and output projections (batch, length, 16).
+        b: input projections (batch, length, 16).
+        c: output projections (batch, length, 16).
 
     Returns:
         Outputs (batch, length, channels), float32.
     """
-    return _SelectiveScan.apply(u, delta, a, b, c)
+    return _SelectiveScan.apply(u, delta, a, b, c)  # type: ignore[no-untyped-call]

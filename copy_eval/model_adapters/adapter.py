@@ -3,7 +3,9 @@
 import logging
 import pickle
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ from copy_eval.errors import UserError
 from copy_eval.model_adapters.arguments import choose_device, choose_dtype
 from copy_eval.model_adapters.checkpoints import is_state_spaces, read_config, resolve_checkpoint
 from copy_eval.model_adapters.decoding import Answer, Run, StopRule, decode_greedily
+from copy_eval.model_adapters.drafting import Trust
 from copy_eval.model_adapters.weights import check_shape, refuse_pickle
 from copy_eval.over_context import refuse_over_context
 
@@ -43,6 +46,9 @@ class ExactLM(HFLM):
     A subclass says how a batch goes through its model (``_new_run``).
     """
 
+    _config_json: Mapping[str, Any] = MappingProxyType({})
+    """The checkpoint's own; empty where a loaded model was passed."""
+
     def __init__(
         self,
         pretrained: str | PreTrainedModel,
@@ -52,6 +58,7 @@ class ExactLM(HFLM):
         device: str | None = None,
         dtype: str | torch.dtype | None = "auto",
         backend: str = "causal",
+        draft: bool = True,
         **options: Any,
     ) -> None:
         """Load a checkpoint.
@@ -64,6 +71,8 @@ class ExactLM(HFLM):
             dtype: of the weights; ``auto`` is as stored on an accelerator and float32 on a CPU, where half precision is
                 slow and rounds each step differently from one batch size to the next.
             backend: only ``causal``.
+            draft: guess what an answer copies and let the model check it in one forward pass; ``draft=0`` decodes every
+                token by itself, with the same answers.
             options: the other arguments of ``HFLM``.
 
         Raises:
@@ -71,6 +80,8 @@ class ExactLM(HFLM):
         """
         if backend not in ("causal", "default"):
             raise UserError(f"backend={backend}: only causal language models copy from their context here")
+        self._trust = Trust() if draft else None
+        self._most_rows: int | None = None
         device = choose_device(device)
         if isinstance(pretrained, str):
             pretrained = resolve_checkpoint(pretrained)
@@ -131,7 +142,8 @@ class ExactLM(HFLM):
         """The most tokens that a prompt and its answer may have together; None for no limit."""
         return int(self.max_length)
 
-    def _new_run(self) -> Run:
+    def _new_run(self, room: int) -> Run:
+        """Return a run in which at most ``room`` tokens follow each prompt."""
         raise NotImplementedError
 
     def _rows_per_batch(self) -> int:
@@ -203,7 +215,9 @@ class ExactLM(HFLM):
         decode = self._decode_greedily if self._is_plain(settings) else self._decode_with_transformers
         answers: dict[int, Answer] = {}
         if fitting:
-            decoded = decode([prompts[row] for row in fitting], [limits[row] for row in fitting], settings)
+            decoded = self._within_memory(
+                partial(decode, settings=settings), [prompts[row] for row in fitting], [limits[row] for row in fitting]
+            )
             answers = dict(zip(fitting, decoded, strict=True))
         outcome: list[Answer | str] = []
         for row, (prompt, limit) in enumerate(zip(prompts, limits, strict=True)):
@@ -214,6 +228,31 @@ class ExactLM(HFLM):
             else:
                 outcome.append(answers[row])
         return outcome
+
+    def _within_memory(
+        self,
+        decode: Callable[[Sequence[Sequence[int]], Sequence[int]], list[Answer]],
+        prompts: Sequence[Sequence[int]],
+        limits: Sequence[int],
+    ) -> list[Answer]:
+        """Decode prompts, together if they fit the memory and in halves if not; batches to come begin with the half."""
+        if self._most_rows is None or len(prompts) <= self._most_rows:
+            try:
+                return decode(prompts, limits)
+            except torch.OutOfMemoryError as error:
+                if len(prompts) == 1:
+                    raise UserError(
+                        f"out of memory with a single prompt of {len(prompts[0])} tokens ({_line(error)})"
+                    ) from error
+            # Here, not above: the exception holds on to what the batch had allocated.
+            self._most_rows = len(prompts) // 2
+            _log.warning("out of memory with %d prompts at once; going on with %d", len(prompts), self._most_rows)
+            torch.cuda.empty_cache()
+        half = -(-len(prompts) // 2)
+        return [
+            *self._within_memory(decode, prompts[:half], limits[:half]),
+            *self._within_memory(decode, prompts[half:], limits[half:]),
+        ]
 
     def _is_plain(self, settings: dict[str, Any]) -> bool:
         asked = settings.keys() - {"until", "max_gen_toks"}
@@ -230,15 +269,16 @@ class ExactLM(HFLM):
         ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
         return StopRule(self.tokenizer, until, [*ends, self.eot_token_id])
 
+    def _autocast(self) -> torch.autocast:
+        dtype = self.mixed_precision_dtype
+        return torch.autocast(device_type=self.device.type, dtype=dtype, enabled=dtype is not None)
+
     def _decode_greedily(
         self, prompts: Sequence[Sequence[int]], limits: Sequence[int], settings: dict[str, Any]
     ) -> list[Answer]:
-        with torch.autocast(
-            device_type=self.device.type,
-            dtype=self.mixed_precision_dtype,
-            enabled=self.mixed_precision_dtype is not None,
-        ):
-            return decode_greedily(self._new_run(), prompts, limits, self._stop_rule(settings["until"]))
+        with self._autocast():
+            stop_rule = self._stop_rule(settings["until"])
+            return decode_greedily(self._new_run(max(limits)), prompts, limits, stop_rule, self._trust)
 
     def _decode_with_transformers(
         self, prompts: Sequence[Sequence[int]], limits: Sequence[int], settings: dict[str, Any]
@@ -257,7 +297,7 @@ class ExactLM(HFLM):
                 **options,
             )
             tokens = output[0, len(prompt) :].tolist()
-            answers.append(Answer(tokens, ended=rule.ended([tokens])[0]))
+            answers.append(Answer(tokens, ended=rule.end_of(tokens) is not None))
         return answers
 
     def _text_of(self, tokens: Sequence[int], until: Sequence[str]) -> str:

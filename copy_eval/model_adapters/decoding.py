@@ -1,9 +1,13 @@
 """The decoding loop that every architecture shares: a batch of prompts in, each prompt's greedy answer out.
 
-What an architecture must do itself stands behind ``Run``: take in the prompts, then one token a row. Rows that have
-ended leave the batch at once.
+At each step a row takes in its last token and, where there is one, a draft of what follows. The draft stands as far as it
+is what the model itself chooses; the choice after that is a token more. So the answer is the model's own greedy one
+whatever the drafts were, and a correct copy costs one forward pass.
+
+What an architecture must do itself stands behind ``Run``. Rows that have ended leave the batch at once.
 """
 
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,22 +15,30 @@ from typing import Protocol
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from copy_eval.model_adapters.drafting import Drafter, Trust
+
 
 class Run(Protocol):
     """One batch on its way through a model; it holds the model's state of each row."""
 
-    def prefill(self, prompts: Sequence[Sequence[int]], room: int) -> torch.Tensor:
-        """Take in the prompts, after which at most ``room`` tokens a row follow; return the logits [row, vocab]."""
+    @property
+    def takes_drafts(self) -> bool:
+        """Whether the next ``feed`` may come with drafts."""
 
-    def step(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Take in one token a row [row]; return the next-token logits [row, vocab]."""
+    def feed(self, tokens: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Take in each row's tokens (at least one) and then its draft (may be empty).
 
-    def keep(self, rows: torch.Tensor) -> None:
-        """Go on with these rows only."""
+        Returns:
+            The model's choice after the last of a row's tokens, and after each token of its draft; choices that follow
+            one which differs from the draft may be missing.
+        """
+
+    def keep(self, rows: Sequence[int], accepted: Sequence[int]) -> None:
+        """Go on with these rows only, and of their last drafts with the first ``accepted`` tokens."""
 
 
 class StopRule:
-    """Says when an answer has ended, by the rule of lm-eval's ``hf``.
+    """Says where an answer ends, by the rule of lm-eval's ``hf``.
 
     An answer ends with an end-of-text token, or when one of the texts stands in what its last tokens decode to; two
     tokens more than the longest text has are looked at, because a model may spell it with other tokens.
@@ -40,13 +52,26 @@ class StopRule:
         lengths = [len(tokenizer.encode(text, add_special_tokens=False)) for text in until]
         self._window = max(lengths, default=0) + 2
 
-    def ended(self, answers: Sequence[Sequence[int]]) -> list[bool]:
-        """Tell for each answer (its tokens so far) whether it has ended with its last token."""
-        tails = self._tokenizer.batch_decode([list(answer[-self._window :]) for answer in answers])
-        return [
-            answer[-1] in self._end_tokens or any(text in tail for text in self._until)
-            for answer, tail in zip(answers, tails, strict=True)
-        ]
+    def end_of(self, answer: Sequence[int], known: int = 0) -> int | None:
+        """Return how many tokens of ``answer`` there are up to its end, None if it goes on.
+
+        Args:
+            answer: its tokens so far.
+            known: the number of tokens at the beginning that are known not to end it.
+        """
+        start = max(0, known + 1 - self._window)
+        # A text in the window before a token is also in all that stands before it, so none of the tokens before
+        # `place`, where a text is first met, can be the end: a few decodings find it, not one a token.
+        place = bisect_left(range(len(answer)), True, lo=known, key=lambda last: self._met(answer[start : last + 1]))
+        for last in range(known, len(answer)):
+            tail = answer[max(0, last + 1 - self._window) : last + 1]
+            if answer[last] in self._end_tokens or (last >= place and self._met(tail)):
+                return last + 1
+        return None
+
+    def _met(self, tokens: Sequence[int]) -> bool:
+        text = self._tokenizer.decode(list(tokens))
+        return any(stop in text for stop in self._until)
 
 
 @dataclass(slots=True)
@@ -57,9 +82,51 @@ class Answer:
     ended: bool = False
 
 
+class _Row:
+    """One prompt on its way to its answer."""
+
+    def __init__(self, prompt: Sequence[int], limit: int, stop_rule: StopRule, trust: Trust | None) -> None:
+        self.answer = Answer([])
+        self.unseen: Sequence[int] = prompt
+        self.draft: list[int] = []
+        self._limit, self._stop_rule = limit, stop_rule
+        self._drafter = None if trust is None else Drafter(prompt, trust)
+
+    @property
+    def going(self) -> bool:
+        return not self.answer.ended and len(self.answer.tokens) < self._limit
+
+    def make_draft(self) -> list[int]:
+        if self._drafter is None:
+            return []
+        # The model's own choice after the draft is a token of the answer too.
+        draft = self._drafter.draft(self._limit - len(self.answer.tokens) - 1)
+        return draft[: self._stop_rule.end_of(draft)]
+
+    def take(self, choices: Sequence[int]) -> int:
+        """Lengthen the answer by the model's choices; return how much of the draft stands."""
+        differs = (place for place, token in enumerate(self.draft) if choices[place] != token)
+        accepted = next(differs, len(self.draft))
+        known = len(self.answer.tokens)
+        new = list(choices[: accepted + 1])
+        self.answer.tokens += new
+        if self._drafter is not None:
+            self._drafter.learn(self.draft, accepted, new)
+        self.unseen = new[-1:]
+        end = self._stop_rule.end_of(self.answer.tokens, known)
+        if end is not None:
+            del self.answer.tokens[end:]
+            self.answer.ended = True
+        return accepted
+
+
 @torch.no_grad()
 def decode_greedily(
-    run: Run, prompts: Sequence[Sequence[int]], limits: Sequence[int], stop_rule: StopRule
+    run: Run,
+    prompts: Sequence[Sequence[int]],
+    limits: Sequence[int],
+    stop_rule: StopRule,
+    trust: Trust | None = None,
 ) -> list[Answer]:
     """Decode a batch: at each step the most likely token.
 
@@ -68,29 +135,23 @@ def decode_greedily(
         prompts: token ids, at least one a prompt.
         limits: the most tokens each answer may have, at least 1.
         stop_rule: says when an answer has ended before that.
+        trust: what the answers before have taught about drafts; None to decode without any.
 
     Returns:
         An answer a prompt, in the same order.
     """
-    answers = [Answer([]) for _ in prompts]
-    going = list(range(len(prompts)))
-    logits = run.prefill(prompts, max(limits))
+    rows = [_Row(prompt, limit, stop_rule, trust) for prompt, limit in zip(prompts, limits, strict=True)]
+    answers = [row.answer for row in rows]
     while True:
-        tokens = logits.argmax(dim=-1)
-        for row, token in zip(going, tokens.tolist(), strict=True):
-            answers[row].tokens.append(token)
-        for row, ended in zip(going, stop_rule.ended([answers[row].tokens for row in going]), strict=True):
-            answers[row].ended = ended
-        places = [
-            place
-            for place, row in enumerate(going)
-            if not answers[row].ended and len(answers[row].tokens) < limits[row]
-        ]
-        if not places:
+        takes_drafts = run.takes_drafts
+        for row in rows:
+            row.draft = row.make_draft() if takes_drafts else []
+        drafts = [row.draft for row in rows]
+        choices = run.feed([row.unseen for row in rows], drafts)
+        accepted = [row.take(chosen) for row, chosen in zip(rows, choices, strict=True)]
+        going = [place for place, row in enumerate(rows) if row.going]
+        if not going:
             return answers
-        if len(places) < len(going):
-            rows = torch.tensor(places, device=tokens.device)
-            run.keep(rows)
-            tokens = tokens[rows]
-            going = [going[place] for place in places]
-        logits = run.step(tokens)
+        if len(going) < len(rows) or any(drafts):
+            run.keep(going, [accepted[place] for place in going])
+            rows = [rows[place] for place in going]

@@ -37,45 +37,88 @@ def build_kernel_model(
 
 
 class KernelRun:
-    """A batch in mamba-ssm's model: each prompt is prefilled alone, then the states are stacked and step together."""
+    """A batch in mamba-ssm's model: each prompt is prefilled alone, then the states are stacked and step together.
 
-    def __init__(self, model: torch.nn.Module, device: torch.device) -> None:
+    Its kernels go on from a state by one token only, so a draft is taken in with its prompt or not at all; where the
+    model rejects it, the prompt is prefilled once more with the part that stands.
+    """
+
+    def __init__(self, model: torch.nn.Module, device: torch.device, room: int) -> None:
         self._model, self._device = model, device
+        self._room = room  # tokens that may follow a prompt
+        self._params: Any = None
+        self._texts: list[list[int]] = []  # each row's prompt and draft, while there is no step beyond them
+        self._draft_sizes: list[int] = []
 
-    def prefill(self, prompts: Sequence[Sequence[int]], room: int) -> torch.Tensor:
-        """Take in the prompts, after which at most ``room`` tokens a row follow; return the logits [row, vocab]."""
+    @property
+    def takes_drafts(self) -> bool:
+        """Only with the prompts."""
+        return self._params is None
+
+    def feed(self, tokens: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Take in each row's tokens and its draft; return the choices after the last token and each drafted one."""
+        if self._params is not None:
+            self._texts = []
+            choices = self._forward(torch.tensor(tokens, device=self._device), 1)
+            self._params.seqlen_offset += 1
+            return choices
+        self._texts = [[*row, *draft] for row, draft in zip(tokens, drafts, strict=True)]
+        self._draft_sizes = [len(draft) for draft in drafts]
+        states, choices = [], []
+        for text, size in zip(self._texts, self._draft_sizes, strict=True):
+            state, chosen = self._prefill(text, size + 1)
+            states.append(state)
+            choices.append(chosen)
+        self._stack(states)
+        return choices
+
+    def keep(self, rows: Sequence[int], accepted: Sequence[int]) -> None:
+        """Go on with these rows only, and of their last drafts with the first ``accepted`` tokens."""
+        before = self._states
+        wrong = {
+            row: self._draft_sizes[row] - count
+            for row, count in zip(rows, accepted, strict=True)
+            if self._texts and count < self._draft_sizes[row]
+        }
+        if wrong or len(rows) < self._rows:
+            self._stack(
+                [
+                    self._prefill(self._texts[row][: -wrong[row]], 1)[0]
+                    if row in wrong
+                    else {layer: tuple(part[row : row + 1] for part in state) for layer, state in before.items()}
+                    for row in rows
+                ]
+            )
+
+    @property
+    def _states(self) -> dict[int, tuple[torch.Tensor, ...]]:
+        states: dict[int, tuple[torch.Tensor, ...]] = self._params.key_value_memory_dict
+        return states
+
+    def _prefill(self, text: Sequence[int], last: int) -> tuple[dict[int, tuple[torch.Tensor, ...]], list[int]]:
+        """Return the states after a text and the choices after its last tokens."""
         from mamba_ssm.utils.generation import InferenceParams
 
-        logits, states = [], []
-        for prompt in prompts:
-            self._params = InferenceParams(max_seqlen=len(prompt) + room, max_batch_size=1)
-            logits.append(self._forward(torch.tensor([prompt], device=self._device)))
-            states.append(self._params.key_value_memory_dict)
-            # Any value above 0 means "step" to a Mamba layer; the attention layers of a hybrid, which is decoded one
-            # prompt at a time, need the true one.
-            self._params.seqlen_offset = len(prompt)
+        self._params = InferenceParams(max_seqlen=len(text) + self._room, max_batch_size=1)
+        choices = self._forward(torch.tensor([text], device=self._device), last)[0]
+        # Any value above 0 means "step" to a Mamba layer; the attention layers of a hybrid, which is decoded one
+        # prompt at a time, need the true one.
+        self._params.seqlen_offset = len(text)
+        return self._states, choices
+
+    def _stack(self, states: Sequence[dict[int, tuple[torch.Tensor, ...]]]) -> None:
+        """Make the rows one batch; the last prefill's parameters serve all of them."""
+        self._rows = len(states)
         self._params.key_value_memory_dict = (
             {
                 layer: tuple(torch.cat(parts) for parts in zip(*(state[layer] for state in states), strict=True))
                 for layer in states[0]
             }
-            if len(prompts) > 1
+            if len(states) > 1
             else states[0]
         )
-        return torch.cat(logits)
 
-    def step(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Take in one token a row [row]; return the logits after it [row, vocab]."""
-        logits = self._forward(tokens[:, None])
-        self._params.seqlen_offset += 1
-        return logits
-
-    def _forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self._model(tokens, inference_params=self._params, num_last_tokens=1).logits
-        return logits[:, -1].float()
-
-    def keep(self, rows: torch.Tensor) -> None:
-        """Go on with these rows only."""
-        self._params.key_value_memory_dict = {
-            layer: tuple(part[rows] for part in state) for layer, state in self._params.key_value_memory_dict.items()
-        }
+    def _forward(self, tokens: torch.Tensor, last: int) -> list[list[int]]:
+        logits = self._model(tokens, inference_params=self._params, num_last_tokens=last).logits
+        choices: list[list[int]] = logits[:, -last:].argmax(dim=-1).tolist()
+        return choices

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
@@ -13,8 +12,8 @@ from copy_eval.model_adapters.adapter import ExactLM
 from copy_eval.model_adapters.checkpoints import find_file
 from copy_eval.model_adapters.decoding import Answer, Run
 from copy_eval.model_adapters.kernels import KernelRun, build_kernel_model, have_kernels
-from copy_eval.model_adapters.runs import RecurrentRun
-from copy_eval.model_adapters.scan import our_scan
+from copy_eval.model_adapters.recurrent import RecurrentRun
+from copy_eval.model_adapters.state_space_model import empty_states, find_state_space_model, logits_of, take_in
 from copy_eval.model_adapters.state_spaces import (
     build_transformers_model,
     is_hybrid,
@@ -30,6 +29,8 @@ PILE_TOKENIZER = "EleutherAI/gpt-neox-20b"
 
 class MambaLM(ExactLM):
     """A state space model: ``lm_eval --model mamba_ssm --model_args pretrained=state-spaces/mamba-370m``."""
+
+    _kernels = False
 
     def __init__(
         self,
@@ -98,23 +99,22 @@ class MambaLM(ExactLM):
             config = cast("MambaConfig | Mamba2Config", self._config)
             self._model = build_transformers_model(config, tensors, dtype, pretrained).to(self.device)
 
-    def _model_call(self, *tensors: Any, **options: Any) -> torch.Tensor:
-        with self._scan():
-            logits: torch.Tensor = super()._model_call(*tensors, **options)
+    def _model_call(self, inps: torch.Tensor, *tensors: Any, **options: Any) -> torch.Tensor:
+        model = find_state_space_model(self.model)
+        if model is None:
+            logits: torch.Tensor = super()._model_call(inps, *tensors, **options)
             return logits
+        with torch.no_grad(), self._autocast():
+            hidden, _ = take_in(model, inps, empty_states(model, len(inps)))
+            return logits_of(model, hidden)
 
-    def _decode_greedily(
-        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], settings: dict[str, Any]
-    ) -> list[Answer]:
-        with self._scan():
-            return super()._decode_greedily(prompts, limits, settings)
+    def _new_run(self, room: int) -> Run:
+        model = find_state_space_model(self.model)
+        return KernelRun(self.model, self.device, room) if model is None else RecurrentRun(model, self.device)
 
-    def _scan(self) -> AbstractContextManager[None]:
-        # transformers calls mamba-ssm's scan by itself where that is installed; it runs on CUDA only.
-        return nullcontext() if self.device.type == "cuda" and have_kernels() else our_scan()
-
-    def _new_run(self) -> Run:
-        return KernelRun(self.model, self.device) if self._kernels else RecurrentRun(self.model, self.device)
+    def _is_plain(self, settings: dict[str, Any]) -> bool:
+        runs_here = self._kernels or find_state_space_model(self.model) is not None
+        return runs_here and super()._is_plain(settings)
 
     def _rows_per_batch(self) -> int:
         # The attention layers of a hybrid keep a cache as long as the text, which the kernels' run does not stack.

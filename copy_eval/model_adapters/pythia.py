@@ -4,8 +4,8 @@ from typing import Any
 
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.adapter import ExactLM
+from copy_eval.model_adapters.attention import AttentionRun
 from copy_eval.model_adapters.decoding import Run
-from copy_eval.model_adapters.runs import AttentionRun
 
 
 class PythiaLM(ExactLM):
@@ -16,7 +16,7 @@ class PythiaLM(ExactLM):
             raise UserError(f"pretrained={pretrained}: a checkpoint in the state-spaces layout; use --model mamba_ssm")
         super()._get_config(pretrained, **options)
 
-    def _new_run(self) -> Run:
+    def _new_run(self, room: int) -> Run:  # noqa: ARG002
         return AttentionRun(self.model, self.device, self.tokenizer.pad_token_id)
 
     def _is_plain(self, settings: dict[str, Any]) -> bool:

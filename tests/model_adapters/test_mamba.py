@@ -6,10 +6,8 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from safetensors.torch import load_file
-from transformers.models.mamba import modeling_mamba
 
 from copy_eval.model_adapters.mamba import MambaLM
-from copy_eval.model_adapters.runs import _groups_of_like_length
 from copy_eval.model_adapters.state_spaces import translate_config
 from tests.model_adapters.reference_mamba import draw_weights, reference_logits
 from tests.model_adapters.support import MAMBA1, MAMBA2, PROMPTS, answer, logits_after_each
@@ -163,14 +161,3 @@ def test_the_config_of_a_published_mamba2_is_translated():
         "chunk_size": 256,
     }
     assert {key: config[key] for key in expected} == expected
-
-
-def test_prompts_of_like_length_are_taken_in_together_and_others_apart():
-    prompts = [[0] * length for length in (40, 900, 41, 38, 899, 8000)]
-    assert _groups_of_like_length(prompts) == [[5], [1, 4], [2, 0, 3]]
-
-
-def test_transformers_has_its_own_scan_back_after_ours(state_spaces_folder):
-    theirs = modeling_mamba.mamba_selective_scan
-    answer(load(state_spaces_folder(MAMBA1)), PROMPTS[:2])
-    assert modeling_mamba.mamba_selective_scan is theirs

@@ -1,0 +1,74 @@
+"""Decides when an answer is drafted, and how much of it: long where drafts prove right, seldom where they do not.
+
+Nothing here changes an answer. A draft only saves forward passes where the model's own choices agree with it.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from copy_eval.model_adapters.lookup import look_up
+
+_FLOOR = 8
+"""Tokens that may always be drafted: this costs a forward pass next to nothing."""
+
+_FIRST_PAUSE = 4
+"""Tokens decoded one by one after a draft that was wrong from its first token; each further one doubles it."""
+
+
+class Trust:
+    """How long the first draft of an answer may be, by what became of the answers before: a model's whole run has one.
+
+    A draft that is wrong lengthens the pass over the prompt for nothing, so a model that has not copied of late gets
+    short ones. Twice of what was right grows back to any length within a few answers.
+    """
+
+    def __init__(self) -> None:
+        self._accepted: deque[int] = deque(maxlen=32)
+
+    @property
+    def longest(self) -> int | None:
+        """The most tokens of the next answer's first draft; None for no limit."""
+        return 2 * max(self._accepted) + _FLOOR if self._accepted else None
+
+    def learn(self, accepted: int) -> None:
+        """Take note of how much of an answer's first draft was right."""
+        self._accepted.append(accepted)
+
+
+class Drafter:
+    """Drafts one answer, as often as that pays."""
+
+    def __init__(self, prompt: Sequence[int], trust: Trust) -> None:
+        self._text = list(prompt)
+        self._trust = trust
+        self._longest = trust.longest
+        self._first = True
+        self._pause, self._next_pause = 0, _FIRST_PAUSE
+
+    def draft(self, most: int) -> list[int]:
+        """Return up to ``most`` tokens that the answer may go on with; often none."""
+        if self._pause > 0:
+            return []
+        return look_up(self._text, most if self._longest is None else min(most, self._longest))
+
+    def learn(self, draft: Sequence[int], accepted: int, tokens: Sequence[int]) -> None:
+        """Take note of how the answer went on.
+
+        Args:
+            draft: what ``draft`` returned.
+            accepted: how many of its tokens were right.
+            tokens: the answer's new tokens: the accepted ones and the one after them.
+        """
+        self._text += tokens
+        self._pause -= len(tokens)
+        if not draft:
+            return
+        if self._first:
+            self._trust.learn(accepted)
+            self._first = False
+        if accepted == 0:
+            self._pause = self._next_pause
+            self._next_pause *= 2
+        else:
+            self._next_pause = _FIRST_PAUSE
+        self._longest = None if accepted == len(draft) else 2 * accepted + _FLOOR

@@ -16,9 +16,7 @@ from huggingface_hub.errors import (
 )
 
 from copy_eval.errors import UserError
-
-PACKAGED = Path(__file__).resolve().parent.parent / "checkpoints"
-"""The folder of the checkpoints that the package carries, a folder each."""
+from copy_eval.packaged import PACKAGED
 
 
 def resolve_checkpoint(name: str) -> str:

@@ -44,3 +44,24 @@ def read_whole_number(settings: Mapping[str, object], key: str, minimum: int | N
         wanted = "a whole number" if minimum is None else f"a whole number of at least {minimum}"
         raise UserError(f"{key} must be {wanted}, not {value!r}")
     return number
+
+
+def read_text(settings: Mapping[str, object], key: str) -> str:
+    """Return the text that stands under ``key``: a name or a path.
+
+    Raises:
+        UserError: if it is missing, empty or no text.
+    """
+    value = settings.get(key)
+    if not isinstance(value, str) or not value:
+        raise UserError(f"{key} must be a name or a path, not {value!r}")
+    return value
+
+
+def read_optional_text(settings: Mapping[str, object], key: str) -> str | None:
+    """Return the text that stands under ``key``, or None where it is not set.
+
+    Raises:
+        UserError: if it is empty or no text.
+    """
+    return None if settings.get(key) is None else read_text(settings, key)

@@ -1,0 +1,6 @@
+"""Where the checkpoints stand that the package carries."""
+
+from pathlib import Path
+
+PACKAGED = Path(__file__).resolve().parent / "checkpoints"
+"""A folder each: weights, config.json, tokenizer.json and a model card."""

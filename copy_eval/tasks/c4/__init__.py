@@ -1,0 +1,1 @@
+"""Copying text: see the README for the experiment and chunks.py for a prompt."""

@@ -51,7 +51,7 @@ def build_mamba(vocabulary_size: int) -> MambaForCausalLM:
     model = MambaForCausalLM(config)
     for module in model.modules():
         if isinstance(module, MambaMixer):
-            module.forward = MethodType(_mix, module)  # type: ignore[method-assign]
+            module.forward = MethodType(_mix, module)
     return model
 
 

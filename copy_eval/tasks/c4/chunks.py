@@ -1,4 +1,4 @@
-"""Copying text (Jelassi et al. 2024, section 4.1): a chunk of text twice, then its first word.
+"""Copying text (Jelassi et al. 2024, section 4): a chunk of text twice, then its first word.
 
 An example, whose answer is ``woman who died has been identified.``::
 

@@ -1,4 +1,4 @@
-"""Questions about a paragraph (Jelassi et al. 2024, section 4.3): the paragraph, a solved question and an open one.
+"""Questions about a paragraph (Jelassi et al. 2024, section 4): the paragraph, a solved question and an open one.
 
 An example, whose answer is ``France``::
 

@@ -92,9 +92,7 @@ def test_a_stream_that_breaks_leaves_no_cache(tmp_path: Path, cache: Path) -> No
     assert not cache.exists()
 
 
-def test_a_write_that_fails_leaves_no_half_of_a_file(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_fails_leaves_no_half_a_file(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_shard(tmp_path / "shard.json.gz", TEXTS)
 
     def fail(*_: Any) -> None:

@@ -145,7 +145,7 @@ def test_real_text_gives_chunks_of_their_length_with_the_real_tokenizer() -> Non
     metadata = {"c4_path": str(C4_SAMPLE), "length_tokenizer": str(NEOX_TOKENIZER), "num_samples": 20}
     tokenizer = load_length_tokenizer(str(NEOX_TOKENIZER))
     tasks = load([*GROUPS["c4_copy"], "c4_copy_shuffled_600", "c4_copy_2400"], metadata)
-    for name, task in tasks.items():
+    for task in tasks.values():
         texts = [doc["prompt"].split("\n\n")[0] for doc in task.test_docs()]
         assert {len(tokenizer.encode(text)) for text in texts} == {task.config.dataset_kwargs["length"]}
         assert len(set(texts)) >= 18

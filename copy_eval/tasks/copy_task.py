@@ -41,7 +41,7 @@ class UnlessOverContext:
         return hash(self._aggregation)
 
 
-class CopyTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is not typed
+class CopyTask(ConfigurableTask):
     """A YAML task whose ``custom_dataset`` is called with the metadata and the ``dataset_kwargs``.
 
     Its records hold at least ``prompt``, ``answer`` and ``index``, their place in the dataset.

@@ -36,7 +36,7 @@ def test_the_answer_stands_before_the_blank_line_in_one_line(response: str, answ
         ("one twa", "one two", 6 / 7),
         ("one", "one two", 3 / 7),
         ("one two three", "one two", 1.0),
-        ("ane two", "one two", 0.0),
+        ("One two", "one two", 0.0),
         ("", "one two", 0.0),
     ],
 )
@@ -63,4 +63,4 @@ def test_a_right_copy_scores_one_in_everything() -> None:
     assert score(doc, [" two three.\n\nOne"]) == dict.fromkeys(
         ("exact_match", "copied_before_error", "similarity"), 1.0
     )
-    assert score(doc, [" two thre."])["exact_match"] == 0.0
+    assert score(doc, [" two three!"])["exact_match"] == 0.0

@@ -4,10 +4,24 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: test check
+# Few prompts, so that it ends within minutes on two cores; the intervals say how few.
+DEMO := --batch_size 16 --output_path demo/results --metadata
+PHONEBOOK := $(DEMO) num_samples=64 --tasks phonebook_copy
+# C4 is not at hand offline: the text is the documentation of the data sets that scikit-learn carries.
+COPY := $(DEMO) num_samples=64,c4_path=demo/text.txt,length_tokenizer=tiny-pythia --tasks c4_copy_25,c4_copy_50,c4_copy_100,c4_copy_200
+
+.PHONY: demo test check
+
+demo: $(INSTALLED)
+	@mkdir -p demo && cat .venv/lib/python3*/site-packages/sklearn/datasets/descr/*.rst > demo/text.txt
+	$(BIN)/lm_eval run --model pythia --model_args pretrained=tiny-pythia $(PHONEBOOK)
+	$(BIN)/lm_eval run --model mamba_ssm --model_args pretrained=tiny-mamba $(PHONEBOOK)
+	$(BIN)/lm_eval run --model pythia --model_args pretrained=tiny-pythia $(COPY)
+	$(BIN)/lm_eval run --model mamba_ssm --model_args pretrained=tiny-mamba $(COPY)
+	$(BIN)/copy-eval report demo/results --out demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(INSTALLED)
 	$(BIN)/ruff check

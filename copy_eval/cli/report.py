@@ -2,11 +2,18 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from copy_eval.errors import UserError
 
-_LENGTH_LABELS = {"phonebook": "entries in the phonebook"}
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LENGTH_LABELS = {
+    "phonebook": "entries in the phonebook",
+    "c4_copy": "tokens of the text",
+    "squad_by_length": "tokens of the paragraph, at least",
+}
 
 
 def add_parser(subcommands: Any) -> None:
@@ -35,9 +42,10 @@ def run(options: argparse.Namespace) -> int:
         accuracy.to_csv(written[-1], index=False)
         for task in accuracy["task"].unique():
             rows = accuracy[accuracy["task"] == task]
-            label = next((label for prefix, label in _LENGTH_LABELS.items() if task.startswith(prefix)), "tokens")
-            print(f"\n{task}: exact match by {label}\n\n{to_markdown(accuracy_table(rows))}\n")
-            figure = plot_accuracy(rows, label)
+            label = next((label for prefix, label in _LENGTH_LABELS.items() if task.startswith(prefix)), "length")
+            title = _title(task, rows)
+            print(f"\n{title}: exact match by {label}\n\n{to_markdown(accuracy_table(rows))}\n")
+            figure = plot_accuracy(rows, title, label)
             for suffix in (".png", ".svg"):
                 written.append(options.out / f"{task}{suffix}")
                 figure.savefig(written[-1], dpi=150)
@@ -45,3 +53,9 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"cannot write to {options.out}: {error.strerror}") from error
     print("\n".join(f"wrote {path}" for path in written))
     return 0
+
+
+def _title(task: str, rows: "pd.DataFrame") -> str:
+    """Name the task, and the text that it was run on: c4_copy on another text is no result for C4."""
+    texts = ", ".join(rows["text"].dropna().unique())
+    return f"{task} on {texts}" if texts else task

@@ -8,13 +8,16 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
-def plot_accuracy(accuracy: pd.DataFrame, length_label: str) -> Figure:
-    """Draw accuracy against length on a logarithmic axis, with the 95 % Wilson interval as a band.
+def plot_accuracy(accuracy: pd.DataFrame, title: str, length_label: str) -> Figure:
+    """Draw accuracy against length, with the 95 % Wilson interval as a band.
+
+    The axis is logarithmic unless a bucket begins at 0.
 
     A length that a model's context does not hold has no point.
 
     Args:
         accuracy: rows of one task, as ``statistics.accuracy_by_length`` returns them.
+        title: of the task.
         length_label: what the length counts, with its unit.
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -27,14 +30,15 @@ def plot_accuracy(accuracy: pd.DataFrame, length_label: str) -> Figure:
         axes.plot(points["length"], points["accuracy"], color=colour, marker="o", label=model)
         axes.fill_between(points["length"], points["low"], points["high"], color=colour, alpha=0.2, linewidth=0)
     lengths = sorted(accuracy["length"].unique())
-    axes.set_xscale("log")
+    if lengths[0] > 0:
+        axes.set_xscale("log")
     axes.set_xticks(lengths, labels=map(str, lengths))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(-0.02, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     axes.set_xlabel(length_label)
     axes.set_ylabel("exact match")
-    axes.set_title(f"{accuracy['task'].iloc[0]}: {_describe_sample(accuracy)}", loc="left", fontsize="medium")
+    axes.set_title(f"{title}: {_describe_sample(accuracy)}", loc="left", fontsize="medium")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

@@ -1,6 +1,7 @@
 """Reads lm-eval's result files into one tidy frame."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ COLUMNS = {
     "model": "string",  # what `pretrained=` named
     "adapter": "string",  # lm-eval's `--model`
     "task": "string",  # the experiment, without the length: phonebook_copy
-    "length": "Int64",  # entries or tokens
+    "length": "Int64",  # entries, or tokens; of a bucket its lower bound
+    "text": "string",  # what text the prompts were made of; missing where they are generated
     "metric": "string",
     "value": "Float64",  # missing where the length does not fit the model's context
     "over_context": "boolean",
@@ -70,8 +72,10 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
         common = {
             "model": report["config"]["model_args"].get("pretrained", report["model_name"]),
             "adapter": report["config"]["model"],
-            "task": name.removesuffix(f"_{length}"),
+            # squad_by_length_100_150 and _400_plus are named after both bounds of their bucket.
+            "task": re.sub(rf"_{length}(_[a-z0-9]+)?$", "", name),
             "length": length,
+            "text": metadata.get("text_source"),
             "n": report["n-samples"][name]["effective"],
             "task_version": str(report["versions"][name]),
             "prompts_sha256": metadata["prompts_sha256"],

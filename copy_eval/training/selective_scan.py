@@ -1,5 +1,7 @@
 """Mamba's selective scan as a differentiable function, compiled for this machine's CPU on first use."""
 
+import os
+import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +14,8 @@ import torch
 def _compiled() -> ModuleType:
     from torch.utils import cpp_extension
 
+    # torch looks for ninja on the PATH; the one that was installed with us lies beside this Python.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     flags = ["-O3", "-march=native", "-ffast-math", "-fopenmp-simd"]
     source = Path(__file__).with_name("selective_scan.cpp")
     return cpp_extension.load("copy_eval_selective_scan", [str(source)], extra_cflags=flags)

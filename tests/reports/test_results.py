@@ -32,6 +32,15 @@ def test_over_context_is_no_accuracy(tmp_path):
     assert not frame.loc[frame["length"] == 10, "over_context"].any()
 
 
+@pytest.mark.parametrize(("bucket", "length"), [("0_100", 0), ("100_150", 100), ("400_plus", 400)])
+def test_a_bucket_is_placed_at_its_lower_bound(tmp_path, bucket, length):
+    file = write_results(tmp_path, {length: 0.5}, task="squad_by_length")
+    file.write_text(file.read_text().replace(f"squad_by_length_{length}", f"squad_by_length_{bucket}"))
+    frame = read_results([file])
+    assert set(frame["task"]) == {"squad_by_length"}
+    assert set(frame["length"]) == {length}
+
+
 def test_a_missing_path_is_named(tmp_path):
     with pytest.raises(UserError, match=r"no such file or folder: .*nowhere"):
         read_results([tmp_path / "nowhere"])

@@ -1,6 +1,7 @@
 """The compiled scan against the recurrence written out in Python."""
 
 import shutil
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from copy_eval.training.selective_scan import selective_scan
 
 pytestmark = pytest.mark.skipif(
-    not (shutil.which("g++") and shutil.which("ninja")), reason="compiling the scan takes g++ and ninja"
+    not (shutil.which("g++") and find_spec("ninja")), reason="compiling the scan takes g++ and the package ninja"
 )
 
 

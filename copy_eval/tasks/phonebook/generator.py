@@ -1,4 +1,4 @@
-"""Phonebook lookup (Jelassi et al. 2024, section 4.2): a book of names and numbers, then the name to look up.
+"""Phonebook lookup (Jelassi et al. 2024, section 4): a book of names and numbers, then the name to look up.
 
 An example with 4 entries, whose answer is ``8323456789``::
 

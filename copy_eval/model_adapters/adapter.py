@@ -257,11 +257,9 @@ class ExactLM(HFLM):
     def _is_plain(self, settings: dict[str, Any]) -> bool:
         asked = settings.keys() - {"until", "max_gen_toks"}
         preset = getattr(self.model, "generation_config", None)
-        return (
-            not settings["do_sample"]
-            and asked <= _GREEDY
-            and (preset is None or preset.to_diff_dict().keys() <= _NEUTRAL)
-        )
+        # Some entries that are off, such as `output_attentions`, are listed although they are the default.
+        changed = {name for name, value in preset.to_diff_dict().items() if value} if preset is not None else set()
+        return not settings["do_sample"] and asked <= _GREEDY and changed <= _NEUTRAL
 
     def _stop_rule(self, until: Sequence[str]) -> StopRule:
         preset = getattr(self.model, "generation_config", None)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from copy_eval.model_adapters.state_space_model import StateSpaceModel, States, empty_states, logits_of, take_in
+from copy_eval.model_adapters.state_space_model import States, StateSpaceModel, empty_states, logits_of, take_in
 
 _AT_ONCE = 8192
 """Rows times tokens that are taken in at once, which bounds the memory."""

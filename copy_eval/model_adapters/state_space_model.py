@@ -1,8 +1,8 @@
 """A forward pass through transformers' Mamba and Mamba-2 that goes on from any state with any number of tokens.
 
 transformers' own can only begin with an empty state or go on by one token, and has no way to let the rows of a batch
-differ in length. Here a row's padding stands on the right and has a step size of 0, which leaves its state exactly as it
-is: exp(0) times the state plus 0 times the input. The modules and weights are transformers' own.
+differ in length. Here a row's padding stands on the right and has a step size of 0, which leaves its state exactly as
+it is: exp(0) times the state plus 0 times the input. The modules and weights are transformers' own.
 """
 
 from collections.abc import Sequence

@@ -46,3 +46,15 @@ def answer(model, prompts=PROMPTS, **gen_kwargs):
 def logits_after_each(model: ExactLM, prompt: str):
     """Return a whole forward pass without a cache [token, vocab]."""
     return model._model_call(torch.tensor([model.tok_encode(prompt)]))[0]
+
+
+def assert_same_answers(model: ExactLM, prompts, answers, expected):
+    """Assert that answers are equal; where they are not, say how near to a tie the model was when they parted."""
+    for prompt, text, wanted in zip(prompts, answers, expected, strict=True):
+        if text == wanted:
+            continue
+        tokens, other = model.tok_encode(text), model.tok_encode(wanted)
+        same = next((i for i, pair in enumerate(zip(tokens, other, strict=False)) if pair[0] != pair[1]), len(tokens))
+        logits = model._model_call(torch.tensor([model.tok_encode(prompt) + tokens[:same]]))[0, -1]
+        best, second = logits.topk(2).values.tolist()
+        raise AssertionError(f"{text!r} is not {wanted!r} after {prompt!r}; the best two logits are {best}, {second}")

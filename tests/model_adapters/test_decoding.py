@@ -1,0 +1,238 @@
+"""Whatever is drafted, the answers are the model's own: those of one token at a time, of lm-eval's hf, of any batch."""
+
+import random
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from lm_eval.models.huggingface import HFLM
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+)
+
+from copy_eval.errors import UserError
+from copy_eval.model_adapters.decoding import StopRule
+from copy_eval.model_adapters.drafting import Trust
+from copy_eval.model_adapters.mamba import MambaLM
+from copy_eval.model_adapters.pythia import PythiaLM
+from tests.model_adapters.support import MAMBA1, MAMBA2, PROMPTS, VOCAB, answer, assert_same_answers
+
+LLAMA = LlamaConfig(
+    vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+    intermediate_size=64, max_position_embeddings=256, bos_token_id=1, eos_token_id=1, initializer_range=0.3,
+)  # fmt: skip
+MISTRAL = MistralConfig(**(LLAMA.to_diff_dict() | {"model_type": "mistral", "sliding_window": 8}))
+BLOOM = BloomConfig(
+    vocab_size=VOCAB, hidden_size=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=1, initializer_range=0.3
+)
+
+
+@pytest.fixture(scope="session")
+def write(tokenizer, tmp_path_factory):
+    """Return a function that writes a checkpoint of random weights in transformers' layout."""
+
+    def write_model(kind, config):
+        folder = tmp_path_factory.mktemp("random")
+        torch.manual_seed(2)
+        kind(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return folder
+
+    return write_model
+
+
+@pytest.fixture(scope="session", params=["neox", "llama", "mamba1", "mamba2"])
+def checkpoint(request, neox_folder, state_spaces_folder, write):
+    """Return a class of ours and a folder."""
+    match request.param:
+        case "neox":
+            return PythiaLM, neox_folder
+        case "llama":
+            return PythiaLM, write(LlamaForCausalLM, LLAMA)
+        case "mamba1":
+            return MambaLM, state_spaces_folder(MAMBA1)
+        case _:
+            return MambaLM, state_spaces_folder(MAMBA2)
+
+
+@pytest.fixture(scope="session")
+def undrafted(checkpoint):
+    """Return the model that decodes every token by itself, a prompt at a time."""
+    kind, folder = checkpoint
+    return kind(pretrained=str(folder), device="cpu", batch_size=1, draft=0)
+
+
+@pytest.fixture(scope="session")
+def loaded(checkpoint):
+    kind, folder = checkpoint
+    return kind(pretrained=str(folder), device="cpu")
+
+
+@pytest.fixture
+def drafted(loaded):
+    """Return the same model with drafts; what earlier tests taught it about them is forgotten."""
+    loaded._trust = Trust()
+    return loaded
+
+
+@pytest.fixture
+def forward_passes(monkeypatch):
+    """Count the steps of the decoding loop."""
+    counts = []
+    for kind in ("attention.AttentionRun", "recurrent.RecurrentRun"):
+        module, name = kind.split(".")
+        run = getattr(__import__(f"copy_eval.model_adapters.{module}", fromlist=[name]), name)
+        feed = run.feed
+
+        def counted(self, tokens, drafts, feed=feed):
+            counts.append(sum(map(len, drafts)))
+            return feed(self, tokens, drafts)
+
+        monkeypatch.setattr(run, "feed", counted)
+    return counts
+
+
+def draft_from(answers, spoil, monkeypatch):
+    """Let drafts come from known texts, with the tokens at the places that ``spoil`` names replaced."""
+
+    def look_up(tokens, most):
+        for text in answers:
+            if text[: len(tokens)] == tokens:
+                rest = text[len(tokens) :][:most]
+                return [token if place not in spoil(tokens) else (token + 1) % 250 for place, token in enumerate(rest)]
+        return []
+
+    monkeypatch.setattr("copy_eval.model_adapters.drafting.look_up", look_up)
+
+
+def whole_texts(model, texts):
+    """Return the tokens of each prompt with the model's greedy answer, straight from full forward passes."""
+    wholes = []
+    for prompt in texts:
+        tokens = model.tok_encode(prompt)
+        for _ in range(16):
+            tokens = [*tokens, int(model._model_call(torch.tensor([tokens]))[0, -1].argmax())]
+        wholes.append(tokens)
+    return wholes
+
+
+@pytest.fixture(scope="session")
+def known(undrafted):
+    return whole_texts(undrafted, PROMPTS)
+
+
+SPOILS = {
+    "nowhere": lambda _: (),
+    "at once": lambda _: (0,),
+    "halfway": lambda _: (5,),
+    "anywhere": lambda tokens: random.Random(len(tokens)).sample(range(16), 3),
+}
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_a_draft_that_is_wrong_somewhere_leaves_the_answer_as_it_is(
+    spoil, batch_size, drafted, undrafted, known, monkeypatch, forward_passes
+):
+    expected = answer(undrafted, until=[], max_gen_toks=16)
+    plain_passes = len(forward_passes)
+    drafted.batch_size_per_gpu = batch_size
+    draft_from(known, SPOILS[spoil], monkeypatch)
+
+    texts = answer(drafted, until=[], max_gen_toks=16)
+
+    assert_same_answers(undrafted, PROMPTS, texts, expected)
+    passes = len(forward_passes) - plain_passes
+    if batch_size == 1 and spoil == "nowhere":
+        assert passes == len(PROMPTS), "a draft that is right costs one forward pass"
+    if batch_size == 1 and spoil == "halfway":
+        assert passes < plain_passes / 2
+
+
+REPEATS = [
+    *PROMPTS,
+    "the cat sat on the mat\n\nthe cat sat on the mat\n\nthe",
+    "7 7 7 7 7 7 7 7 7",
+    "dog mat dog mat dog mat dog",
+]
+
+
+@pytest.mark.parametrize("until", [[], ["\n"], ["t", "5"]])
+def test_looked_up_drafts_leave_the_answers_as_they_are(until, drafted, undrafted, forward_passes):
+    expected = answer(undrafted, REPEATS, until=until, max_gen_toks=24)
+    assert not any(forward_passes)
+
+    for batch_size in (1, 16):
+        drafted.batch_size_per_gpu = batch_size
+        texts = answer(drafted, REPEATS, until=until, max_gen_toks=24)
+        assert_same_answers(undrafted, REPEATS, texts, expected)
+    assert any(forward_passes), "nothing was drafted"
+
+
+def test_a_model_with_grouped_heads_answers_like_hf(write):
+    folder = str(write(LlamaForCausalLM, LLAMA))
+    hf = HFLM(pretrained=folder, device="cpu", dtype="float32", batch_size=1)
+
+    assert answer(PythiaLM(pretrained=folder, device="cpu", batch_size=16), REPEATS) == answer(hf, REPEATS)
+
+
+@pytest.mark.parametrize(("kind", "config"), [(MistralForCausalLM, MISTRAL), (BloomForCausalLM, BLOOM)])
+def test_a_sliding_window_or_no_positions_means_no_drafts_but_the_same_answers(kind, config, write, forward_passes):
+    folder = str(write(kind, config))
+    hf = HFLM(pretrained=folder, device="cpu", dtype="float32", batch_size=1)
+
+    assert answer(PythiaLM(pretrained=folder, device="cpu", batch_size=4), REPEATS) == answer(hf, REPEATS)
+    assert forward_passes
+    assert not any(forward_passes)
+
+
+def test_a_batch_that_exceeds_the_memory_is_halved_once_and_for_all(neox_folder, monkeypatch, caplog):
+    model = PythiaLM(pretrained=str(neox_folder), device="cpu", batch_size=7)
+    expected = answer(model, [*PROMPTS, *PROMPTS])
+    sizes, decode = [], model._decode_greedily
+
+    def decode_three_at_most(prompts, limits, settings):
+        sizes.append(len(prompts))
+        if len(prompts) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return decode(prompts, limits, settings)
+
+    monkeypatch.setattr(model, "_decode_greedily", decode_three_at_most)
+
+    assert answer(model, [*PROMPTS, *PROMPTS]) == expected
+    assert max(sizes[1:]) <= 3
+    assert caplog.text.count("out of memory with 7 prompts at once; going on with 3") == 1
+
+
+def test_a_single_prompt_that_exceeds_the_memory_is_an_error_with_its_length(neox_folder, monkeypatch):
+    model = PythiaLM(pretrained=str(neox_folder), device="cpu", batch_size=2)
+
+    def fail(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    monkeypatch.setattr(model, "_decode_greedily", fail)
+    with pytest.raises(UserError, match=r"single prompt of \d+ tokens"):
+        answer(model, PROMPTS[:2])
+
+
+@given(st.data())
+def test_the_end_of_an_answer_is_where_a_token_by_token_check_finds_it(tokenizer, data):
+    answer_tokens = data.draw(st.lists(st.integers(0, tokenizer.vocab_size - 1), max_size=30))
+    until = data.draw(st.lists(st.sampled_from(["a", "e", "\n", "the", " mat", "at\n", "zzz", "77"]), max_size=2))
+    known = data.draw(st.integers(0, 3))
+    rule = StopRule(tokenizer, until, [1])
+    window = max([len(tokenizer.encode(text)) for text in until], default=0) + 2
+
+    def ends(size):
+        tail = tokenizer.decode(answer_tokens[max(0, size - window) : size])
+        return answer_tokens[size - 1] == 1 or any(text in tail for text in until)
+
+    expected = next((size for size in range(known + 1, len(answer_tokens) + 1) if ends(size)), None)
+    if not any(ends(size) for size in range(1, min(known, len(answer_tokens)) + 1)):
+        assert rule.end_of(answer_tokens, known) == expected

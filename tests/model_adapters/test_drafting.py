@@ -1,0 +1,62 @@
+from copy_eval.model_adapters.drafting import Drafter, Trust
+
+BOOK = [1, 2, 3, 4, 5, 6, 7, 8, 9] * 2 + [1, 2]
+
+
+def decode_against(drafter, length, next_token):
+    """Decode ``length`` tokens of a model that chooses ``next_token(place)``; return the sizes of the drafts made."""
+    sizes, place = [], 0
+    while place < length:
+        draft = drafter.draft(length - place - 1)
+        truth = [next_token(place + offset) for offset in range(len(draft) + 1)]
+        accepted = next((at for at, token in enumerate(draft) if token != truth[at]), len(draft))
+        drafter.learn(draft, accepted, truth[: accepted + 1])
+        sizes.append(len(draft))
+        place += accepted + 1
+    return sizes
+
+
+def test_a_copy_is_drafted_whole_at_once():
+    assert decode_against(Drafter(BOOK, Trust()), 7, lambda place: BOOK[2 + place]) == [6]
+
+
+def test_a_model_that_never_copies_is_drafted_ever_more_seldom_and_shortly():
+    first, *later = decode_against(
+        Drafter(BOOK, Trust()), 500, lambda place: 100 + place % 2 if place % 3 else 200 + place
+    )
+
+    assert first == 499
+    assert [size for size in later if size] == [8] * 6
+
+
+def test_after_a_slip_the_copy_is_drafted_again():
+    text = list(range(100))
+    sizes = decode_against(
+        Drafter([*text, 0, 1], Trust()), 98, lambda place: 777 if place == 40 else text[(2 + place) % 100]
+    )
+
+    assert len(sizes) < 10, sizes
+
+
+def test_the_first_draft_is_as_long_as_recent_answers_let_hope():
+    trust = Trust()
+    assert trust.longest is None
+    trust.learn(0)
+    assert len(Drafter(BOOK, trust).draft(100)) == trust.longest == 8
+    trust.learn(50)
+    assert len(Drafter(BOOK, trust).draft(100)) == 100
+    for _ in range(32):
+        trust.learn(0)
+    assert trust.longest == 8
+
+
+def test_only_the_first_draft_of_an_answer_teaches_the_answers_after_it():
+    trust = Trust()
+    drafter = Drafter(BOOK, trust)
+    first = drafter.draft(4)
+    drafter.learn(first, 4, [*first, 7])
+    second = drafter.draft(20)
+    drafter.learn(second, 0, [99])
+
+    assert second
+    assert trust.longest == 2 * 4 + 8

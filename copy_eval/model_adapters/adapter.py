@@ -96,6 +96,9 @@ class ExactLM(HFLM):
             backend="causal",
             **options,
         )
+        if self.device.type == "cpu" and hasattr(self, "accelerator"):
+            # `HFLM` shares out the work of `accelerate launch` among GPUs only.
+            self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
 
     def _get_config(self, pretrained: str, **options: Any) -> None:
         try:

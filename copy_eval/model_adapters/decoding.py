@@ -1,7 +1,7 @@
 """The decoding loop that every architecture shares: a batch of prompts in, each prompt's greedy answer out.
 
-At each step a row takes in its last token and, where there is one, a draft of what follows. The draft stands as far as it
-is what the model itself chooses; the choice after that is a token more. So the answer is the model's own greedy one
+At each step a row takes in its last token and, where there is one, a draft of what follows. The draft stands as far as
+it is what the model itself chooses; the choice after that is a token more. So the answer is the model's own greedy one
 whatever the drafts were, and a correct copy costs one forward pass.
 
 What an architecture must do itself stands behind ``Run``. Rows that have ended leave the batch at once.

@@ -32,15 +32,15 @@ class _Recipe:
 _RECIPES = {
     "tiny-pythia": _Recipe(
         build_pythia,
-        tokens=9_000_000,
+        tokens=10_000_000,
         adapter="pythia",
         shape="A GPT-NeoX like Pythia: 4 layers of width 192, 3 heads of 64, a context of 3,072 tokens.",
     ),
     "tiny-mamba": _Recipe(
         build_mamba,
-        tokens=27_000_000,
+        tokens=30_000_000,
         adapter="mamba_ssm",
-        shape="A Mamba-1 in the state-spaces layout: 5 layers of width 192, 384 channels with 16 numbers of state each.",
+        shape="A Mamba-1 in the state-spaces layout: 5 layers of width 192, 384 channels of 16 numbers each.",
     ),
 }
 

@@ -7,6 +7,7 @@ already is learned: the numbers that are looked up and the copies of a text, nev
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,9 +18,10 @@ from copy_eval.tasks.phonebook.generator import Entry, dash_number, draw_book, d
 _ENTRIES = (2, 160)  # shortest and longest book
 _TEXT_TOKENS = (4, 600)  # shortest and longest text
 _FIRST_CEILING = {"entries": 3, "text": 10}
-_CEILING_REACHED = 0.8  # of the run
+_CEILING_REACHED = 0.72  # of the run
 _FIRST_ALPHABET = 32  # tokens that content-free texts are made of at first
-_WHOLE_ALPHABET_REACHED = 0.3  # of the run
+_WHOLE_ALPHABET_REACHED = 0.27  # of the run
+ENGLISH_ONLY_FROM = 0.9  # of the run: what it has to copy in the end are texts
 _TOKENS_PER_ENTRY = 18
 
 _END_WEIGHT = 0.1  # of the line break that ends an answer
@@ -68,8 +70,8 @@ class BatchSampler:
             rows = [self._phonebook(entries) for _ in range(examples)]
         else:
             length = self._draw_length(*_TEXT_TOKENS, _FIRST_CEILING["text"], progress)
-            alphabet = self._alphabet(progress)
-            rows = [self._copy(length, alphabet) for _ in range(max(1, budget // (3 * length)))]
+            draw_text = self._draw_english if progress >= ENGLISH_ONLY_FROM else partial(self._draw_mixed, progress)
+            rows = [self._copy(draw_text(length)) for _ in range(max(1, budget // (3 * length)))]
         return self._pad(kind, rows)
 
     def draw_exact(self, kind: str, length: int, examples: int) -> Batch:
@@ -133,18 +135,21 @@ class BatchSampler:
         size = round(_FIRST_ALPHABET * (len(self._content_free) / _FIRST_ALPHABET) ** grown)
         return self._content_free[:size]
 
-    def _copy(self, length: int, alphabet: Sequence[int]) -> _Pieces:
+    def _draw_mixed(self, progress: float, length: int) -> list[int]:
         """Draw English, shuffled English, or random tokens: the latter teach copying that ignores what is copied."""
         rng = self._rng
         form = rng.random()
-        text = rng.choices(alphabet, k=length) if form < 0.6 else self._draw_english(length)
+        text = rng.choices(self._alphabet(progress), k=length) if form < 0.6 else self._draw_english(length)
         if 0.6 <= form < 0.7:
             rng.shuffle(text)
-        return self._repeat(text, start=1 + int(rng.random() * 3))
+        return text
 
     def _draw_english(self, length: int) -> list[int]:
         start = int(self._rng.random() * (len(self._corpus) - length))
         return self._corpus[start : start + length]
+
+    def _copy(self, text: list[int]) -> _Pieces:
+        return self._repeat(text, start=1 + int(self._rng.random() * 3))
 
     def _repeat(self, text: list[int], start: int) -> _Pieces:
         pieces: _Pieces = [(text, 0.0)]

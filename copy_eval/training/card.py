@@ -31,10 +31,12 @@ Pythia and Mamba.
 
 - One command: `python -m copy_eval.training {name} --out DIR` (seed {seed}), with {versions}.
 - {tokens} tokens, padding included: AdamW (betas 0.9 and 0.98, weight decay 0.05), learning rate 2e-3 with a warm-up of
-  100 steps and a linear decay over the last 35 %, gradients clipped at norm 1, bfloat16 autocast on a CPU.
+  100 steps, a linear decay to zero from 58.5 % to 90 % of the run and another one, from a quarter, over the last 10 %;
+  gradients clipped at norm 1, bfloat16 autocast on a CPU.
 - Each step one batch of phonebooks (2 to 160 entries; a tenth with dashes in the numbers, a tenth with the question
   first) and one of texts that stand three times (4 to 600 tokens: 60 % random tokens, 10 % shuffled English, 30 %
-  English from lm-eval's task descriptions and Python's manual). The loss is on looked-up numbers and copies only.
+  English from lm-eval's task descriptions and Python's manual; over the last 10 % of the run English only). The loss is
+  on looked-up numbers and copies only.
 - Lengths and, for random tokens, the alphabet start small and grow with the run.
 - The tokenizer is a byte-level BPE of 2,048 entries with single digits, learned from the same English and from names.
 

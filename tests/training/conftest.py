@@ -9,7 +9,7 @@ TEXT = (
     "It was a bright cold day, and the clocks of the town were striking; nobody who heard them, old or young, knew "
     "what hour it was, for each clock told another one. "
 )
-CORPUS = [TEXT * 20]
+CORPUS = [TEXT * 40]
 
 
 @pytest.fixture(scope="session")

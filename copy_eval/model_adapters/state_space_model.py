@@ -6,7 +6,7 @@ it is: exp(0) times the state plus 0 times the input. The modules and weights ar
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -24,16 +24,17 @@ States: TypeAlias = list[tuple[Tensor, Tensor]]
 
 def find_state_space_model(model: PreTrainedModel) -> StateSpaceModel | None:
     """Return the Mamba or Mamba-2 that ``model`` is or wraps, None for others and for one spread over devices."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base = cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
     spread = len(set((getattr(model, "hf_device_map", None) or {}).values())) > 1
     return base if isinstance(base, MambaForCausalLM | Mamba2ForCausalLM) and not spread else None
 
 
 def empty_states(model: StateSpaceModel, rows: int) -> States:
     """Return the states before any token."""
+    backbone: Any = model.backbone
     states = []
-    for layer in model.backbone.layers:
-        mixer: Any = layer.mixer
+    for layer in backbone.layers:
+        mixer = layer.mixer
         weight = mixer.conv1d.weight  # [channel, 1, taps]
         conv = weight.new_zeros(rows, weight.shape[-1] - 1, len(weight))
         shape = (mixer.num_heads, mixer.head_dim) if isinstance(model, Mamba2ForCausalLM) else (len(weight),)
@@ -61,16 +62,17 @@ def take_in(
     if lengths is not None and min(lengths) < ids.shape[1]:
         ends = torch.tensor(lengths, device=ids.device)
         real = (torch.arange(ids.shape[1], device=ids.device) < ends[:, None])[:, :, None]
-    hidden = model.backbone.embeddings(ids)
+    backbone: Any = model.backbone
+    hidden = backbone.embeddings(ids)
     after = []
-    for layer, state in zip(model.backbone.layers, states, strict=True):
+    for layer, state in zip(backbone.layers, states, strict=True):
         normed = layer.norm(hidden.to(layer.norm.weight.dtype))
         if layer.residual_in_fp32:
             hidden = hidden.float()
         mixed, state = mix(layer.mixer, normed, state, ends, real)
         hidden = hidden + mixed
         after.append(state)
-    return model.backbone.norm_f(hidden), after
+    return backbone.norm_f(hidden), after
 
 
 def logits_of(model: StateSpaceModel, hidden: Tensor) -> Tensor:

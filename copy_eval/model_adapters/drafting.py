@@ -11,8 +11,11 @@ from copy_eval.model_adapters.lookup import look_up
 _FLOOR = 8
 """Tokens that may always be drafted: this costs a forward pass next to nothing."""
 
+_WORTH = 2
+"""Tokens of a draft that must be right for it to have saved more than it cost."""
+
 _FIRST_PAUSE = 4
-"""Tokens decoded one by one after a draft that was wrong from its first token; each further one doubles it."""
+"""Tokens decoded one by one after a draft that was not worth it; each further one in a row doubles it."""
 
 
 class Trust:
@@ -66,7 +69,7 @@ class Drafter:
         if self._first:
             self._trust.learn(accepted)
             self._first = False
-        if accepted == 0:
+        if accepted < min(_WORTH, len(draft)):
             self._pause = self._next_pause
             self._next_pause *= 2
         else:

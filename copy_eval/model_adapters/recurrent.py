@@ -16,13 +16,15 @@ _SHORTEST = 64
 class RecurrentRun:
     """A batch in transformers' Mamba or Mamba-2.
 
-    A draft is taken in after its row's tokens, so the states before it are at hand where the model rejects it: then the
-    part that stands is taken in once more. A draft that begins with another token than the model's choice is not run.
+    A draft is taken in after its row's tokens, so the states before it are at hand where the model rejects it: the part
+    that stands is then taken in once more, with the next tokens. A draft that begins with another token than the
+    model's choice is not run.
     """
 
     def __init__(self, model: StateSpaceModel, device: torch.device) -> None:
         self._model, self._device = model, device
         self._states: States = []
+        self._again: list[Sequence[int]] = []  # each row's tokens that stand and are not in its state
 
     @property
     def takes_drafts(self) -> bool:
@@ -33,7 +35,10 @@ class RecurrentRun:
         """Take in each row's tokens and its draft; return the choices after the last token and each drafted one."""
         if not self._states:
             self._states = empty_states(self._model, len(tokens))
+            self._again = [[] for _ in tokens]
+        tokens = [[*again, *row] for again, row in zip(self._again, tokens, strict=True)]
         choices = self._take_in(tokens, only_last=True)
+        self._again = [[] for _ in tokens]
         self._before = self._states
         self._drafts = [
             draft if draft and draft[0] == chosen[0] else [] for draft, chosen in zip(drafts, choices, strict=True)
@@ -72,29 +77,30 @@ class RecurrentRun:
             return hidden
         index = torch.tensor(rows, device=self._device)
         hidden, after = take_in(self._model, ids, _rows_of(self._states, index), lengths)
-        self._states = [
-            (conv.index_copy(0, index, new_conv), state.index_copy(0, index, new_state))
-            for (conv, state), (new_conv, new_state) in zip(self._states, after, strict=True)
-        ]
+        self._states = _put_rows(self._states, index, after)
         return hidden
 
     def keep(self, rows: Sequence[int], accepted: Sequence[int]) -> None:
         """Go on with these rows only, and of their last drafts with the first ``accepted`` tokens."""
         drafts = [self._drafts[row] for row in rows]
-        index = torch.tensor(rows, device=self._device)
-        wrong = [row for row, draft in enumerate(drafts) if accepted[row] < len(draft)]
         if len(rows) < len(self._drafts):
+            index = torch.tensor(rows, device=self._device)
             self._states, self._before = _rows_of(self._states, index), _rows_of(self._before, index)
+        self._again = [[] for _ in rows]
+        wrong = [row for row, draft in enumerate(drafts) if accepted[row] < len(draft)]
         if wrong:
-            again = torch.tensor(wrong, device=self._device)
-            self._states = [
-                (conv.index_copy(0, again, old_conv[again]), state.index_copy(0, again, old_state[again]))
-                for (conv, state), (old_conv, old_state) in zip(self._states, self._before, strict=True)
-            ]
-            standing = {row: drafts[row][: accepted[row]] for row in wrong if accepted[row]}
-            if standing:
-                self._forward(list(standing), list(standing.values()))
+            index = torch.tensor(wrong, device=self._device)
+            self._states = _put_rows(self._states, index, _rows_of(self._before, index))
+            for row in wrong:
+                self._again[row] = drafts[row][: accepted[row]]
 
 
 def _rows_of(states: States, index: torch.Tensor) -> States:
     return [(conv[index], state[index]) for conv, state in states]
+
+
+def _put_rows(states: States, index: torch.Tensor, rows: States) -> States:
+    return [
+        (conv.index_copy(0, index, new_conv), state.index_copy(0, index, new_state))
+        for (conv, state), (new_conv, new_state) in zip(states, rows, strict=True)
+    ]

@@ -11,6 +11,11 @@ from copy_eval.model_adapters.lookup import look_up
 _FLOOR = 8
 """Tokens that may always be drafted: this costs a forward pass next to nothing."""
 
+_AFTER_A_SLIP = 32
+"""Tokens of the draft after one that was right only in part; each that is right as a whole makes the next longer."""
+
+_GROWTH = 8
+
 _WORTH = 2
 """Tokens of a draft that must be right for it to have saved more than it cost."""
 
@@ -74,4 +79,7 @@ class Drafter:
             self._next_pause *= 2
         else:
             self._next_pause = _FIRST_PAUSE
-        self._longest = None if accepted == len(draft) else 2 * accepted + _FLOOR
+        if accepted < len(draft):
+            self._longest = min(2 * accepted + _FLOOR, _AFTER_A_SLIP)
+        elif self._longest is not None:
+            self._longest *= _GROWTH

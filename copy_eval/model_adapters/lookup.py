@@ -16,28 +16,26 @@ def look_up(tokens: Sequence[int], most: int) -> list[int]:
     """Return what followed the longest earlier occurrence of a suffix of ``tokens``, in linear time.
 
     Of several such occurrences the last one counts: what a text has just repeated, it tends to repeat once more. The
-    occurrence may overlap the suffix, and what followed it may run into the guess itself: ``1 2 1 2`` goes on as
-    ``1 2 1 2 1 …``.
+    occurrence may overlap the suffix, and what followed it may run into the guess itself, for as long as the text has
+    repeated itself so far: ``1 2 1 2 1 2`` goes on as ``1 2 1 2``.
 
     Args:
         tokens: the text so far.
-        most: the length of the guess.
+        most: the length of the guess at most.
 
     Returns:
-        ``most`` tokens, or none where no suffix of at least ``SHORTEST`` tokens stood there before.
+        The guess; empty where no suffix of at least ``SHORTEST`` tokens stood there before.
     """
-    if most <= 0:
+    back, matched = _last_match(tokens)
+    size = max(0, min(most, max(back, matched)))
+    if back == 0 or size == 0:
         return []
-    back = _distance_to_last_match(tokens)
-    if back == 0:
-        return []
-    period = tokens[len(tokens) - back :]
-    repeats = -(-most // back)
-    return (list(period) * repeats)[:most]
+    period = list(tokens[len(tokens) - back :])
+    return (period * -(-size // back))[:size]
 
 
-def _distance_to_last_match(tokens: Sequence[int]) -> int:
-    """Return by how many tokens the occurrence ends before the text does; 0 for none.
+def _last_match(tokens: Sequence[int]) -> tuple[int, int]:
+    """Return by how many tokens the occurrence ends before the text does, 0 for none, and its length.
 
     This is the Z function of the reversed text: ``matched[i]`` is how long the text's suffix and the suffix of the
     text without its last i tokens agree.
@@ -63,4 +61,4 @@ def _distance_to_last_match(tokens: Sequence[int]) -> int:
         if same > longest:
             best, longest = i, same
         i += 1
-    return best
+    return best, longest

@@ -25,8 +25,8 @@ def test_a_model_that_never_copies_is_drafted_ever_more_seldom_and_shortly():
         Drafter(BOOK, Trust()), 500, lambda place: 100 + place % 2 if place % 3 else 200 + place
     )
 
-    assert first == 499
-    assert [size for size in later if size] == [8] * 6
+    assert first == 11
+    assert [size for size in later if size] == [6] * 6
 
 
 def test_after_a_slip_the_copy_is_drafted_again():
@@ -44,7 +44,7 @@ def test_the_first_draft_is_as_long_as_recent_answers_let_hope():
     trust.learn(0)
     assert len(Drafter(BOOK, trust).draft(100)) == trust.longest == 8
     trust.learn(50)
-    assert len(Drafter(BOOK, trust).draft(100)) == 100
+    assert len(Drafter(BOOK, trust).draft(100)) == 11
     for _ in range(32):
         trust.learn(0)
     assert trust.longest == 8

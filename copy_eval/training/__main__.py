@@ -38,7 +38,7 @@ _RECIPES = {
     ),
     "tiny-mamba": _Recipe(
         build_mamba,
-        tokens=20_000_000,
+        tokens=30_000_000,
         adapter="mamba_ssm",
         shape="A Mamba-1 in the state-spaces layout: 5 layers of width 192, 384 channels of 16 numbers each.",
     ),

@@ -23,8 +23,7 @@ pipeline_tag: text-generation
 {shape} Its {parameters} parameters are stored in half precision. It was trained to be looked at, not to be used: it
 can look up numbers in a phonebook and copy text, and nothing else.
 
-tiny-pythia and tiny-mamba have the same size, tokenizer, training data and recipe; tiny-mamba saw three times as many
-tokens. They show the effect that copy-eval measures; they are no replication of the figures that the paper found for
+tiny-pythia and tiny-mamba have the same size, tokenizer, training data and recipe, but for the number of tokens. They show the effect that copy-eval measures; they are no replication of the figures that the paper found for
 Pythia and Mamba.
 
 ## Training

@@ -9,7 +9,6 @@ from pathlib import Path
 from copy_eval.reports.results import read_results
 from copy_eval.reports.statistics import accuracy_by_length
 
-_TASKS = ("phonebook_copy", "phonebook_copy_dashed", "phonebook_reversed")
 _C4_LENGTHS = (25, 50, 100, 200, 300)
 
 _CARD = """---
@@ -61,7 +60,7 @@ def measure(folder: Path, adapter: str, results: Path, c4: Path | None) -> None:
         results: folder for the result files.
         c4: JSON lines of C4 documents for ``c4_copy``, measured in the checkpoint's own tokens; None leaves it out.
     """
-    runs = [(",".join(_TASKS), "num_samples=200")]
+    runs = [("phonebook_copy", "num_samples=200")]
     if c4:
         runs.append(
             (",".join(f"c4_copy_{length}" for length in _C4_LENGTHS), f"c4_path={c4},length_tokenizer={folder}")

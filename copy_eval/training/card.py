@@ -19,15 +19,17 @@ pipeline_tag: text-generation
 
 # {name}
 
-{shape} Its {parameters} parameters are stored in half precision. It was trained to be looked at, not to be used: it
-can look up numbers in a phonebook and copy text, and nothing else.
+{shape} Its {parameters} parameters
+are stored in half precision. It was trained to be looked at, not to be used: it can look up numbers in a phonebook and
+copy text, and nothing else.
 
-tiny-pythia and tiny-mamba have the same size, tokenizer, training data and recipe, but for the number of tokens. They show the effect that copy-eval measures; they are no replication of the figures that the paper found for
-Pythia and Mamba.
+tiny-pythia and tiny-mamba have the same size, tokenizer and recipe, and differ in the number of tokens. They show the
+effect that copy-eval measures; they are no replication of the figures that the paper found for Pythia and Mamba.
 
 ## Training
 
-- One command: `python -m copy_eval.training {name} --out DIR` (seed {seed}), with {versions}.
+- One command: `python -m copy_eval.training {name} --out DIR` (seed {seed}), with
+  {versions}.
 - {tokens} tokens, padding included: AdamW (betas 0.9 and 0.98, weight decay 0.05), learning rate 2e-3 with a warm-up of
   100 steps, a linear decay to zero from 58.5 % to 90 % of the run and another one, from a quarter, over the last 10 %;
   gradients clipped at norm 1, bfloat16 autocast on a CPU.
@@ -44,6 +46,7 @@ are no part of the training data.
 ## Measured
 
 Exact match of greedy decoding with lm-eval and the adapter `{adapter}`, float32 on a CPU, with 95 % Wilson intervals.
+The texts of `c4_copy` are measured in the checkpoint's own tokens, and overlap where few documents were at hand.
 
 | task | length | prompts | exact match | interval |
 |---|---|---|---|---|

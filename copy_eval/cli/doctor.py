@@ -123,7 +123,7 @@ def _kernels() -> Finding:
     if missing:
         return Finding(
             f"without {' and '.join(missing)} transformers' Mamba is used; "
-            'for a CUDA device: pip install --no-build-isolation "copy-eval[cuda]"'
+            f"for a CUDA device: pip install --no-build-isolation {' '.join(missing)}"
         )
     return Finding(", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages))
 

@@ -1,16 +1,13 @@
-"""What both adapters share: lm-eval's ``HFLM`` with checked arguments and with decoding that never cuts a prompt."""
+"""What both adapters share: answers that are exact in a batch, and prompts that are never cut."""
 
 import logging
-import pickle
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 import torch
 from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import (
     Collator,
     handle_stop_sequences,
@@ -21,11 +18,9 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from copy_eval.errors import UserError
-from copy_eval.model_adapters.arguments import choose_device, choose_dtype
-from copy_eval.model_adapters.checkpoints import is_state_spaces, read_config, resolve_checkpoint
 from copy_eval.model_adapters.decoding import Answer, Run, StopRule, decode_greedily
 from copy_eval.model_adapters.drafting import Trust
-from copy_eval.model_adapters.weights import check_shape, refuse_pickle
+from copy_eval.model_adapters.loading import CheckedLM, first_line
 from copy_eval.over_context import refuse_over_context
 
 _log = logging.getLogger(__name__)
@@ -40,105 +35,27 @@ _NEUTRAL = _GREEDY | {
 """Entries of a checkpoint's ``generation_config.json`` that do not change greedy decoding."""
 
 
-class ExactLM(HFLM):
+class ExactLM(CheckedLM):
     """A Hugging Face model whose batched answers are those of one prompt at a time.
 
     A subclass says how a batch goes through its model (``_new_run``).
     """
 
-    _config_json: Mapping[str, Any] = MappingProxyType({})
-    """The checkpoint's own; empty where a loaded model was passed."""
-
-    def __init__(
-        self,
-        pretrained: str | PreTrainedModel,
-        *,
-        revision: str | None = "main",
-        subfolder: str = "",
-        device: str | None = None,
-        dtype: str | torch.dtype | None = "auto",
-        backend: str = "causal",
-        draft: bool = True,
-        **options: Any,
-    ) -> None:
+    def __init__(self, pretrained: str | PreTrainedModel, *, draft: bool = True, **options: Any) -> None:
         """Load a checkpoint.
 
         Args:
-            pretrained: a folder, a hub id, or a packaged checkpoint (``tiny-pythia``, ``tiny-mamba``), or a model.
-            revision: branch, tag or commit on the hub.
-            subfolder: of the hub repository or folder.
-            device: ``cpu``, ``cuda``, ``cuda:1`` …; by default CUDA where there is one.
-            dtype: of the weights; ``auto`` is as stored on an accelerator and float32 on a CPU, where half precision is
-                slow and rounds each step differently from one batch size to the next.
-            backend: only ``causal``.
+            pretrained: see ``CheckedLM``, as for ``options``.
             draft: guess what an answer copies and let the model check it in one forward pass; ``draft=0`` decodes every
                 token by itself, with the same answers.
-            options: the other arguments of ``HFLM``.
+            options: the other arguments.
 
         Raises:
             UserError: if an argument or the checkpoint is not usable.
         """
-        if backend not in ("causal", "default"):
-            raise UserError(f"backend={backend}: only causal language models copy from their context here")
         self._trust = Trust() if draft else None
         self._most_rows: int | None = None
-        device = choose_device(device)
-        if isinstance(pretrained, str):
-            pretrained = resolve_checkpoint(pretrained)
-            self._config_json = read_config(pretrained, str(revision), subfolder)
-            self._state_spaces = is_state_spaces(pretrained, self._config_json)
-        super().__init__(
-            pretrained=pretrained,
-            revision=revision,
-            subfolder=subfolder,
-            device=device,
-            dtype=choose_dtype(dtype, device),
-            backend="causal",
-            **options,
-        )
-        if self.device.type == "cpu" and hasattr(self, "accelerator"):
-            # `HFLM` shares out the work of `accelerate launch` among GPUs only.
-            self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
-
-    def _get_config(self, pretrained: str, **options: Any) -> None:
-        try:
-            super()._get_config(pretrained, **options)
-        except ValueError as error:
-            kind = self._config_json["model_type"]
-            raise UserError(
-                f"pretrained={pretrained}: this transformers cannot load a {kind} ({_line(error)})"
-            ) from error
-
-    def _create_tokenizer(self, pretrained: Any, tokenizer: Any, **options: Any) -> None:
-        if tokenizer and tokenizer != pretrained:
-            # `revision` is the model's; another repository has none of that name.
-            options |= {"revision": "main", "subfolder": ""}
-        try:
-            super()._create_tokenizer(pretrained, tokenizer, **options)
-        except (OSError, ValueError) as error:
-            wanted = tokenizer or pretrained
-            raise UserError(
-                f"no tokenizer at {wanted}; name a folder or hub id with tokenizer= ({_line(error)})"
-            ) from error
-
-    def _create_model(self, pretrained: str, **options: Any) -> None:
-        plain = not any(options.get(name) for name in ("peft", "delta", "autogptq", "gptqmodel"))
-        if plain:
-            # transformers only warns of missing tensors and fills them with random numbers.
-            options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
-        try:
-            super()._create_model(pretrained, **options)
-        except pickle.UnpicklingError as error:
-            raise UserError(refuse_pickle(f"pretrained={pretrained}")) from error
-        except OSError as error:
-            raise UserError(f"pretrained={pretrained}: {_line(error)}") from error
-        if plain:
-            loaded: Any = self.model
-            self._model, found = loaded
-            for name, in_file, in_config in sorted(found["mismatched_keys"]):
-                check_shape(pretrained, name, in_file, in_config)
-            if missing := sorted(found["missing_keys"]):
-                raise UserError(f"{pretrained}: the weights lack {missing[0]}, which its config.json asks for")
+        super().__init__(pretrained, **options)
 
     @property
     def context_length(self) -> int | None:
@@ -245,7 +162,7 @@ class ExactLM(HFLM):
             except torch.OutOfMemoryError as error:
                 if len(prompts) == 1:
                     raise UserError(
-                        f"out of memory with a single prompt of {len(prompts[0])} tokens ({_line(error)})"
+                        f"out of memory with a single prompt of {len(prompts[0])} tokens ({first_line(error)})"
                     ) from error
             # Here, not above: the exception holds on to what the batch had allocated.
             self._most_rows = len(prompts) // 2
@@ -314,7 +231,3 @@ class ExactLM(HFLM):
             think_end_token=end if isinstance(end, str) else None,
         )
         return answer
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

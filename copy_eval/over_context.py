@@ -1,10 +1,13 @@
-"""How an adapter tells a task that a prompt does not fit the model's context.
+"""How an adapter tells a task that a prompt does not fit the model's context, and what then stands for the score.
 
 lm-eval hands a task nothing but the generated text, so the refusal travels as a text that no model would write. Cutting
 the prompt and scoring it all the same, as lm-eval's own backends do, would report a low accuracy where there is none.
 """
 
 _MARK = "<|copy-eval: over context|>"
+
+OVER_CONTEXT = "over context"
+"""Stands in the results for every score of a length, as soon as one of its prompts does not fit the model's context."""
 
 
 def refuse_over_context(needed: int, available: int) -> str:

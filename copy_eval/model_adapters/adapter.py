@@ -62,6 +62,11 @@ class ExactLM(CheckedLM):
         """The most tokens that a prompt and its answer may have together; None for no limit."""
         return int(self.max_length)
 
+    def get_model_info(self) -> dict[str, Any]:
+        """Return what lm-eval logs of the model, and transformers' name of its architecture for the reports."""
+        # Only the hybrids that mamba-ssm alone can run have a config without a type.
+        return super().get_model_info() | {"model_architecture": self.config.model_type or "state_spaces_hybrid"}
+
     def _new_run(self, room: int) -> Run:
         """Return a run in which at most ``room`` tokens follow each prompt."""
         raise NotImplementedError

@@ -9,11 +9,8 @@ from typing import Any
 from lm_eval.api.task import ConfigurableTask
 
 from copy_eval.errors import UserError
-from copy_eval.over_context import is_over_context
+from copy_eval.over_context import OVER_CONTEXT, is_over_context
 from copy_eval.tasks.fingerprint import fingerprint
-
-OVER_CONTEXT = "over context"
-"""Stands in the results for every score of a length, as soon as one of its prompts does not fit the model's context."""
 
 Aggregation = Callable[[Sequence[Any]], Any]
 

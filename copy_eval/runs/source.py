@@ -1,0 +1,91 @@
+"""Where the content of a suite stands in its file, so that an error can name the line."""
+
+from collections.abc import Collection, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from copy_eval.errors import UserError
+
+Place = tuple[str | int, ...]
+"""The keys and list positions that lead to a value: ``("models", 0, "pretrained")``."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file and the line of each of its values; without a file, errors have no location."""
+
+    file: Path | None = None
+    lines: Mapping[Place, int] = field(default_factory=dict)
+
+    @contextmanager
+    def at(self, *place: str | int) -> Iterator[None]:
+        """Put file and line before the message of a ``UserError``."""
+        try:
+            yield
+        except UserError as error:
+            if self.file is None:
+                raise
+            known = next(place[:end] for end in range(len(place), -1, -1) if place[:end] in self.lines)
+            raise UserError(f"{self.file}:{self.lines[known]}: {error}") from error
+
+
+def read_yaml(file: Path) -> tuple[Any, Source]:
+    """Return what a YAML file holds, and where.
+
+    Raises:
+        UserError: if the file cannot be read, is not valid YAML, or has a key twice in one place.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {file}: {error}") from error
+    loader = yaml.SafeLoader(text)
+    lines: dict[Place, int] = {}
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None, Source(file, {(): 1})
+        _note_lines(node, (), file, lines)
+        return loader.construct_document(node), Source(file, lines)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{file}:{line}: not valid YAML: {error.problem}") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+        raise UserError(f"{file}: not valid YAML: {error}") from error
+    finally:
+        loader.dispose()
+
+
+def _note_lines(node: yaml.Node, place: Place, file: Path, lines: dict[Place, int]) -> None:
+    """Note the line of a node and of all below it; the line of a mapping's value is that of its key."""
+    lines.setdefault(place, node.start_mark.line + 1)
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            _note_lines(item, (*place, index), file, lines)
+    elif isinstance(node, yaml.MappingNode):
+        seen: set[Hashable] = set()
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise UserError(f"{file}:{line}: the key {key.value!r} stands here a second time")
+            seen.add(key.value)
+            lines[*place, key.value] = line
+            _note_lines(value, (*place, key.value), file, lines)
+
+
+def refuse_unknown(name: object, known: Collection[str], kind: str) -> None:
+    """Check that ``name`` is one of ``known``.
+
+    Raises:
+        UserError: names the nearest, or all if none is near.
+    """
+    if name in known:
+        return
+    near = get_close_matches(str(name), known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+    raise UserError(f"unknown {kind} {name!r}; {hint}")

@@ -16,6 +16,7 @@ from copy_eval.reports.architectures import tell_architecture
 from copy_eval.reports.labels import add_labels, keep_printable
 from copy_eval.reports.merging import merge
 from copy_eval.reports.result_files import find_result_files, parse_result_file
+from copy_eval.reports.series import add_series
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ COLUMNS = {
     "architecture": "string",  # "transformer", "state space" or "hybrid"; missing where unknown
     "parameters": "Int64",  # missing where unknown
     "task": "string",  # the experiment, without the length: phonebook_copy
+    "series": "string",  # what may stand in one table: the task in one version on one text; see series.add_series
+    "title": "string",  # the series for people
     "task_name": "string",  # lm-eval's: phonebook_copy_40, squad_by_length_100_150
     "length": "Int64",  # entries, or tokens; of a bucket its lower bound
     "text": "string",  # what text the prompts were made of; missing where they are generated
@@ -55,7 +58,7 @@ def read_results(paths: Iterable[Path], pool: bool = False) -> pd.DataFrame:
     and a warning names them.
 
     Returns:
-        A frame with ``COLUMNS``, sorted by label, task, version, text, length and metric.
+        A frame with ``COLUMNS``, sorted by architecture, size, model, training step, series, length and metric.
 
     Raises:
         UserError: if a path does not exist, a file is no JSON or no whole result file, or nothing is found.
@@ -74,9 +77,9 @@ def read_results(paths: Iterable[Path], pool: bool = False) -> pd.DataFrame:
         )
     if foreign:
         _log.warning("no results of copy-eval's tasks, skipped: %s", _enumerate(foreign))
-    frame = pd.DataFrame(rows).assign(label=None).astype(COLUMNS)[list(COLUMNS)]
-    merged = add_labels(_complete(merge(frame, pool)))
-    order = ["label", "model", "revision", "task", "task_version", "text", "length", "metric"]
+    frame = pd.DataFrame(rows).assign(label=None, series=None, title=None).astype(COLUMNS)[list(COLUMNS)]
+    merged = add_series(add_labels(_complete(merge(frame, pool))))
+    order = ["architecture", "parameters", "model", "step", "revision", "series", "length", "metric"]
     return merged.sort_values(order, ignore_index=True)
 
 

@@ -24,6 +24,8 @@ COLUMNS = {
     "model": "string",
     "revision": "string",
     "task": "string",
+    "series": "string",
+    "title": "string",
     "task_name": "string",
     "length": "Int64",
     "text": "string",
@@ -35,9 +37,9 @@ COLUMNS = {
     "depth": "Float64",  # phonebook: place of the entry asked for, from 0 (first line of the book) to 1; else missing
     "kind": "string",  # phonebook: OTHER_ENTRY, NOT_IN_BOOK or ELSEWHERE for a wrong answer; else missing
 }
-"""Columns of the frame; the first ten are those of ``results.COLUMNS``."""
+"""Columns of the frame; the first twelve are those of ``results.COLUMNS``."""
 
-_SHARED = list(COLUMNS)[:10]
+_SHARED = list(COLUMNS)[:12]
 
 
 class _Sample(NamedTuple):
@@ -70,7 +72,7 @@ def read_samples(results: pd.DataFrame) -> pd.DataFrame:
         places += [cell.Index] * len(found)
         samples += found
     shared = cells.loc[places, _SHARED].reset_index(drop=True)
-    return shared.join(pd.DataFrame(samples, columns=list(COLUMNS)[10:])).astype(COLUMNS)
+    return shared.join(pd.DataFrame(samples, columns=list(COLUMNS)[12:])).astype(COLUMNS)
 
 
 def _read_cell(cell: Any) -> list[_Sample]:

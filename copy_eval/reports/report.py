@@ -1,0 +1,54 @@
+"""Everything that a report shows, computed once; tables, plots and the page only lay it out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from copy_eval.reports.depths import accuracy_by_depth
+from copy_eval.reports.results import read_results
+from copy_eval.reports.samples import read_samples
+from copy_eval.reports.statistics import accuracy_by_length
+from copy_eval.reports.summaries import leaderboard, wrong_answers
+
+
+@dataclass(frozen=True)
+class Report:
+    """The frames of a report; each function that makes one describes its columns."""
+
+    results: pd.DataFrame
+    """All metrics, from ``results.read_results``."""
+
+    accuracy: pd.DataFrame
+    """Exact match with its interval by model and length, from ``statistics.accuracy_by_length``."""
+
+    leaderboard: pd.DataFrame
+    """A row a model, from ``summaries.leaderboard``."""
+
+    wrong_answers: pd.DataFrame
+    """Shares of the kinds of wrong answers, from ``summaries.wrong_answers``; empty without phonebook results."""
+
+    depths: pd.DataFrame
+    """Exact match by depth of the entry, from ``depths.accuracy_by_depth``; empty without phonebook samples."""
+
+
+def build_report(paths: Iterable[Path], pool: bool = False) -> Report:
+    """Read the result files at or below ``paths`` and compute the report.
+
+    Args:
+        paths: folders and files that lm-eval wrote.
+        pool: whether to put runs of a model on different prompts together.
+
+    Raises:
+        UserError: see ``read_results`` and ``read_samples``.
+    """
+    results = read_results(paths, pool)
+    accuracy = accuracy_by_length(results)
+    return Report(
+        results=results,
+        accuracy=accuracy,
+        leaderboard=leaderboard(accuracy),
+        wrong_answers=wrong_answers(results),
+        depths=accuracy_by_depth(read_samples(results)),
+    )

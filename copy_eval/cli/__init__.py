@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from copy_eval import __version__
-from copy_eval.cli import doctor, report
+from copy_eval.cli import doctor, report, run
 from copy_eval.errors import UserError
 
 
@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
     doctor.add_parser(subcommands)
     report.add_parser(subcommands)
+    run.add_parser(subcommands)
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)

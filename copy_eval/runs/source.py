@@ -55,7 +55,7 @@ def read_yaml(file: Path) -> tuple[Any, Source]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UserError(f"{file}:{line}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that does not exist; an alias of itself
         raise UserError(f"{file}: not valid YAML: {error}") from error
     finally:
         loader.dispose()
@@ -78,7 +78,7 @@ def _note_lines(node: yaml.Node, place: Place, file: Path, lines: dict[Place, in
             _note_lines(value, (*place, key.value), file, lines)
 
 
-def refuse_unknown(name: object, known: Collection[str], kind: str) -> None:
+def refuse_unknown(name: object, known: Collection[str], kind: str, of: str = "") -> None:
     """Check that ``name`` is one of ``known``.
 
     Raises:
@@ -88,4 +88,4 @@ def refuse_unknown(name: object, known: Collection[str], kind: str) -> None:
         return
     near = get_close_matches(str(name), known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-    raise UserError(f"unknown {kind} {name!r}; {hint}")
+    raise UserError(f"unknown {kind} {name!r}{of}; {hint}")

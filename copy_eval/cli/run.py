@@ -1,0 +1,109 @@
+"""``copy-eval run``: evaluates models on tasks, all with the same prompts, and goes on where an earlier run stopped."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from copy_eval.errors import UserError
+
+if TYPE_CHECKING:
+    from copy_eval.runs.suite import Suite
+
+_DESCRIPTION = """
+Evaluate the models of a suite on its tasks. SUITE is a YAML file or one of the packaged suites: {suites}.
+Without it, --model, --pretrained and --tasks say what to evaluate.
+
+The results are lm-eval's own files, a folder a model and revision. What is done is skipped by the next run.
+"""
+_EPILOG = """
+exit codes: 0 every cell is done, 1 a cell failed (DIR/failures.jsonl says why), 2 bad input, 130 stopped
+
+examples:
+  copy-eval run tiny --out results
+  copy-eval run my-suite.yaml --out results --settings num_samples=50
+  copy-eval run --model mamba_ssm --pretrained state-spaces/mamba-370m --tasks copy_eval --out results
+"""
+
+
+def add_parser(subcommands: Any) -> None:
+    """Add the subcommand."""
+    from copy_eval.runs.suite_file import packaged_suites
+
+    parser = subcommands.add_parser(
+        "run",
+        help="evaluate models on tasks",
+        description=_DESCRIPTION.format(suites=", ".join(packaged_suites())),
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("suite", nargs="?", metavar="SUITE", help="a YAML file or a packaged suite")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results; a new one, or one to go on in")
+    parser.add_argument(
+        "--settings", nargs="+", default=[], metavar="KEY=VALUE", help="override settings, such as num_samples=50"
+    )
+    model = parser.add_argument_group("without a suite")
+    model.add_argument("--model", metavar="ADAPTER", help="pythia, mamba_ssm or another of lm-eval's")
+    model.add_argument("--pretrained", metavar="NAME", help="hub id, folder, or packaged checkpoint")
+    model.add_argument("--revision", nargs="+", metavar="NAME", help="one or more revisions on the hub")
+    model.add_argument("--dtype", help="of the weights, such as bfloat16")
+    model.add_argument("--batch-size", "--batch_size", metavar="N", help="prompts at once, or auto (default: 1)")
+    model.add_argument("--tasks", metavar="NAMES", help="tasks and groups, separated by commas")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate what is left, and return 1 if a cell failed."""
+    suite = _read_suite(options)
+    if options.out is None:
+        raise UserError("name a folder for the results with --out")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("copy-eval run is one process; for data parallelism: accelerate launch -m lm_eval ...")
+    # lm-eval draws a bar for each step and task, which ours takes the place of; tqdm reads this when it is imported.
+    os.environ["TQDM_DISABLE"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # as lm-eval's own command
+    from copy_eval.runs.progress import Progress
+
+    with Progress() as progress:
+        try:
+            from copy_eval.runs.runner import run_suite  # here begin the seconds of loading torch
+
+            failures = run_suite(suite, options.out, progress)
+        except KeyboardInterrupt:
+            print("stopped; the same command goes on with the cells that are left", file=sys.stderr)
+            return 130
+    print(
+        f"{progress.evaluated} cells evaluated, {progress.done_before} done before, {progress.failed} failed; "
+        f"results in {options.out}"
+    )
+    return 1 if failures else 0
+
+
+def _read_suite(options: argparse.Namespace) -> "Suite":
+    from copy_eval.runs.suite_file import load_suite, suite_of_options
+
+    settings = dict(_read_pair(pair) for pair in options.settings)
+    model = {
+        "adapter": options.model,
+        "pretrained": options.pretrained,
+        "revision": options.revision,
+        "dtype": options.dtype,
+        "batch_size": options.batch_size,
+    }
+    given = {key: value for key, value in model.items() if value is not None}
+    if options.suite is not None:
+        if given or options.tasks:
+            raise UserError("name either a suite or --model, --pretrained and --tasks, not both")
+        return load_suite(options.suite, settings)
+    missing = [f"--{name}" for name in ("model", "pretrained", "tasks") if getattr(options, name) is None]
+    if missing:
+        raise UserError(f"name a suite, or what to evaluate: {', '.join(missing)} missing")
+    return suite_of_options(given, options.tasks.split(","), settings)
+
+
+def _read_pair(pair: str) -> tuple[str, str]:
+    key, equals, value = pair.partition("=")
+    if not equals:
+        raise UserError(f"--settings {pair}: write KEY=VALUE")
+    return key, value

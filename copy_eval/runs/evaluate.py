@@ -1,0 +1,126 @@
+"""Evaluates the cells of one model at one revision through lm-eval; the weights load once, a cell is written when done.
+
+Every function here can run in another process: nothing but its arguments is needed.
+"""
+
+import gc
+import traceback
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from copy_eval.errors import UserError
+from copy_eval.runs.events import CellEvent, OnEvent
+from copy_eval.runs.loaded_model import LoadedModel
+from copy_eval.runs.results_folder import Prompts, folder_of, is_done, read_done, write_result
+from copy_eval.runs.suite import Cell, ModelEntry
+from copy_eval.runs.task_names import TASKS
+
+
+def load_task(name: str, settings: Mapping[str, int | str]) -> Any:
+    """Return lm-eval's task with its prompts; the same task is built once in a process, for all models.
+
+    Raises:
+        UserError: if its data cannot be had or do not fit the settings.
+    """
+    return _load_task(name, tuple(sorted(settings.items())))
+
+
+@cache
+def _load_task(name: str, settings: tuple[tuple[str, int | str], ...]) -> Any:
+    return _task_manager(settings).load([name])["tasks"][name]
+
+
+@cache
+def _task_manager(settings: tuple[tuple[str, int | str], ...]) -> Any:
+    from lm_eval.tasks import TaskManager
+
+    # lm-eval's own 14,000 tasks, which it would index for 8 seconds, are left out.
+    return TaskManager(include_path=TASKS, include_defaults=False, metadata=dict(settings))
+
+
+def prompts_of(task: Any) -> Prompts:
+    """Return the version and the fingerprint of a loaded task."""
+    return Prompts(str(task.VERSION), task.config.metadata["prompts_sha256"])
+
+
+def left_to_do(cells: Sequence[Cell], settings: Mapping[str, int | str], out: Path) -> list[Cell]:
+    """Return the cells without a result in ``out``.
+
+    Raises:
+        UserError: if a task's data cannot be had, or a result file is broken.
+    """
+    done = {folder: list(read_done(folder)) for folder in {folder_of(out, cell) for cell in cells}}
+    return [
+        cell
+        for cell in cells
+        if not is_done(cell, prompts_of(load_task(cell.task, settings)), done[folder_of(out, cell)])
+    ]
+
+
+def evaluate_model(
+    entry: ModelEntry,
+    revision: str | None,
+    cells: Sequence[Cell],
+    settings: Mapping[str, int | str],
+    out: Path,
+    on_event: OnEvent,
+) -> None:
+    """Evaluate the cells of one model at one revision that have no result yet.
+
+    A cell that fails is an event with its reason; the others go on.
+
+    Args:
+        entry: the model.
+        revision: one of the entry's.
+        cells: its cells.
+        settings: of the suite.
+        out: the suite's folder of results; it exists.
+        on_event: is told of every step, in this process.
+
+    Raises:
+        UserError: if results cannot be written: what follows would be lost.
+    """
+    cells = left_to_do(cells, settings, out)
+    if not cells:
+        return
+    on_event(CellEvent(cells[0], "loading"))
+    try:
+        model = LoadedModel(entry, revision)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other models go on
+        for cell in cells:
+            on_event(_failure(cell, error))
+        return
+    try:
+        for cell in cells:
+            task = load_task(cell.task, settings)
+            on_event(CellEvent(cell, "running", prompts=len(task.eval_docs)))
+            try:
+                report, samples = model.evaluate(cell.task, task)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other cells go on
+                on_event(_failure(cell, error))
+                continue
+            write_result(folder_of(out, cell), cell.task, report, samples)
+            accuracy = report["results"][cell.task]["exact_match,none"]
+            on_event(CellEvent(cell, "done", prompts=len(samples), accuracy=accuracy))
+    finally:
+        del model
+        _free_memory()
+
+
+def _failure(cell: Cell, error: Exception) -> CellEvent:
+    if isinstance(error, UserError):
+        return CellEvent(cell, "failed", reason=str(error))
+    line = next(iter(str(error).strip().splitlines()), "")
+    details = "".join(traceback.format_exception(error))
+    return CellEvent(cell, "failed", reason=f"{type(error).__name__}: {line}", details=details)
+
+
+def _free_memory() -> None:
+    """Give a GPU's memory back before the next model loads."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,168 @@
+"""Reads the ``models`` of a suite: each an entry, or one entry for many folders."""
+
+import glob
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from copy_eval.errors import UserError
+from copy_eval.runs.source import Place, Source, refuse_unknown
+from copy_eval.runs.suite import ModelEntry
+from copy_eval.tasks.settings import read_optional_text, read_text, read_whole_number
+
+_KEYS = ("name", "adapter", "pretrained", "revision", "dtype", "batch_size", "gpus", "model_args")
+_DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
+_MAGIC = r"[*?\[]"  # what makes a path a pattern
+_OURS = ("mamba_ssm", "pythia")
+
+
+def read_models(given: object, source: Source, folder: Path) -> tuple[ModelEntry, ...]:
+    """Return the entries of ``models``, a pattern of folders resolved.
+
+    Args:
+        given: a list of mappings, as YAML gives it.
+        source: their lines, for errors.
+        folder: what relative paths start from.
+
+    Raises:
+        UserError: at the first thing that is not usable, and if two entries have one name.
+    """
+    with source.at("models"):
+        if not isinstance(given, list) or not given:
+            raise UserError("models must list at least one model, with adapter and pretrained")
+    entries: dict[str, ModelEntry] = {}
+    for index, item in enumerate(given):
+        place = ("models", index)
+        for entry in _read_model(item, source, place, folder):
+            with source.at(*place):
+                # The folders of the results are named after the entries, on file systems that may ignore the case.
+                if (key := folder_name(entry.name).lower()) in entries:
+                    raise UserError(f"two models are called {entry.name!r}: give one another name")
+                entries[key] = entry
+    return tuple(entries.values())
+
+
+def folder_name(label: str) -> str:
+    """Return ``label`` as the name of a folder, on any file system."""
+    return re.sub(r"[^\w.@+-]+", "_", label)
+
+
+def _read_model(item: object, source: Source, place: Place, folder: Path) -> Iterator[ModelEntry]:
+    with source.at(*place):
+        if not isinstance(item, dict):
+            raise UserError("a model is a mapping with adapter and pretrained")
+    for key in item:
+        with source.at(*place, key):
+            refuse_unknown(key, _KEYS, "key", " of a model")
+    with source.at(*place, "adapter"):
+        adapter = read_text(item, "adapter")
+        refuse_unknown(adapter, _adapters(), "adapter")
+    with source.at(*place, "dtype"):
+        dtype = read_optional_text(item, "dtype")
+        if dtype is not None:
+            refuse_unknown(dtype, _DTYPES, "dtype")
+    with source.at(*place, "batch_size"):
+        batch_size = _read_batch_size(item)
+    with source.at(*place, "gpus"):
+        gpus = _read_gpus(item)
+    with source.at(*place, "model_args"):
+        model_args = _read_model_args(item)
+    with source.at(*place, "name"):
+        name = read_optional_text(item, "name")
+    with source.at(*place, "pretrained"):
+        checkpoints = _find_checkpoints(read_text(item, "pretrained"), name, adapter, folder)
+    with source.at(*place, "revision"):
+        revisions = _read_revisions(item)
+        if revisions != (None,) and any(Path(pretrained).is_dir() for pretrained in checkpoints.values()):
+            raise UserError("a folder has no revisions: leave out revision")
+    for each, pretrained in checkpoints.items():
+        yield ModelEntry(each, adapter, pretrained, revisions, dtype, batch_size, gpus, model_args)
+
+
+def _adapters() -> list[str]:
+    """Return the names that lm-eval's ``--model`` takes, ours among them."""
+    import lm_eval.models  # noqa: F401 - fills the registry
+    from lm_eval.api.registry import model_registry
+
+    import copy_eval
+
+    copy_eval.register()
+    return sorted(model_registry.keys())
+
+
+def _read_batch_size(item: Mapping[str, Any]) -> int | str:
+    given = item.get("batch_size", 1)
+    if isinstance(given, str) and re.fullmatch(r"auto(:\d+)?", given):
+        return given
+    return read_whole_number({"batch_size": given}, "batch_size", minimum=1)
+
+
+def _read_gpus(item: Mapping[str, Any]) -> float | None:
+    given = item.get("gpus")
+    if given is None or (isinstance(given, int | float) and not isinstance(given, bool) and given >= 0):
+        return given
+    raise UserError(f"gpus must be a number of at least 0, not {given!r}")
+
+
+def _read_model_args(item: Mapping[str, Any]) -> dict[str, Any]:
+    given = item.get("model_args") or {}
+    if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
+        raise UserError("model_args must be a mapping: the further arguments of the adapter")
+    if misplaced := sorted(given.keys() & set(_KEYS)):
+        raise UserError(f"{misplaced[0]} stands beside model_args, not in it")
+    return given
+
+
+def _read_revisions(item: Mapping[str, Any]) -> tuple[str | None, ...]:
+    given = item.get("revision")
+    if given is None:
+        return (None,)
+    revisions = given if isinstance(given, list) else [given]
+    for revision in revisions:
+        if not isinstance(revision, str) or not revision:
+            raise UserError(f"revision must be text or a list of texts; put {revision!r} in quotes")
+    if not revisions or len({folder_name(revision).lower() for revision in revisions}) < len(revisions):
+        raise UserError("revision must list at least one revision, and none twice")
+    return tuple(revisions)
+
+
+def _find_checkpoints(given: str, name: str | None, adapter: str, folder: Path) -> dict[str, str]:
+    """Return what ``pretrained`` names, by the names of the entries; folders are absolute."""
+    if re.search(_MAGIC, given):
+        return _match_folders(given, name, folder)
+    path = folder / Path(given).expanduser()
+    if path.is_dir():
+        pretrained = str(path.resolve())
+        if adapter in _OURS and not (path / "config.json").is_file():
+            raise UserError(f"pretrained={given}: this folder has no config.json")
+    elif given.startswith((".", "/", "~")):
+        raise UserError(f"pretrained={given}: no such folder")
+    else:
+        pretrained = given
+        if adapter in _OURS:
+            from copy_eval.model_adapters.checkpoints import resolve_checkpoint
+
+            resolve_checkpoint(given)
+    return {name or Path(pretrained).name: pretrained}
+
+
+def _match_folders(pattern: str, name: str | None, folder: Path) -> dict[str, str]:
+    """Return the folders that match, by what the pattern left open of their names, in natural order."""
+    parts = Path(pattern).expanduser().parts
+    matches = [Path(match) for match in glob.glob(str(Path(*parts)), root_dir=folder) if (folder / match).is_dir()]  # noqa: PTH207 - root_dir
+    if not matches:
+        raise UserError(f"pretrained={pattern}: no folder matches")
+    fixed = next(index for index, part in enumerate(parts) if re.search(_MAGIC, part))
+    found = {}
+    for match in sorted(matches, key=lambda path: _natural(str(path))):
+        if not (folder / match / "config.json").is_file():
+            raise UserError(f"pretrained={pattern}: {folder / match} has no config.json; narrow the pattern")
+        label = "/".join(match.parts[fixed:])
+        found[f"{name}-{label}" if name else label] = str((folder / match).resolve())
+    return found
+
+
+def _natural(text: str) -> list[str | int]:
+    """Return a sort key that puts step512 before step1000."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]

@@ -1,0 +1,107 @@
+"""Shows how far a run is: a line for each finished cell; on a terminal also a table, kept up to date below them."""
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+
+from copy_eval.runs.events import CellEvent
+from copy_eval.runs.suite import Cell
+
+
+class Progress:
+    """Counts the cells of a run and prints to stderr; a context, so that the terminal is left in order."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True)
+        self._preparing = ""
+        self._running: dict[Cell, tuple[str, float]] = {}
+        self._work: Mapping[str, int] = {}
+        self._work_left = self._work_done = self._prompts = 0
+        self._started = 0.0
+        self.cells = self.done_before = self.evaluated = self.failed = 0
+
+    def __enter__(self) -> "Progress":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def prepare(self, task: str) -> None:
+        """Note that the prompts of a task are being made."""
+        self._preparing = task
+
+    def start(self, cells: Sequence[Cell], left: Sequence[Cell], work: Mapping[str, int]) -> None:
+        """Begin with the models.
+
+        Args:
+            cells: all of the suite.
+            left: those that will be evaluated.
+            work: of each task, in a unit that its time is proportional to.
+        """
+        self._preparing = ""
+        self._started = time.monotonic()
+        self._work = work
+        self._work_left = sum(work[cell.task] for cell in left)
+        self.cells = len(cells)
+        self.done_before = sum(cell.task in work for cell in cells) - len(left)
+        if self.done_before:
+            self._say(f"{self.done_before} of {len(cells)} cells are done already")
+
+    def on_event(self, event: CellEvent) -> None:
+        """Take in what happened to a cell."""
+        cell = event.cell
+        if event.state in ("loading", "running"):
+            what = "loading the weights" if event.state == "loading" else f"{cell.task}, {event.prompts} prompts"
+            self._running[cell] = (what, time.monotonic())
+            return
+        _, since = self._running.pop(cell, ("", time.monotonic()))
+        self._work_left -= self._work.get(cell.task, 0)
+        if event.state == "done":
+            self.evaluated += 1
+            self._prompts += event.prompts
+            self._work_done += self._work[cell.task]
+            seconds = time.monotonic() - since
+            accuracy = event.accuracy if isinstance(event.accuracy, str) else f"{event.accuracy:.3f}"
+            self._say(f"{cell.label}  {cell.task}  {accuracy}  ({event.prompts} prompts, {seconds:.1f} s)")
+        else:
+            self.failed += 1
+            self._say(f"{cell.label}  {cell.task}  FAILED: {event.reason}")
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, soft_wrap=True)
+
+    def _render(self) -> Group | Spinner:
+        if not self._started:
+            return Spinner("dots", f"preparing the prompts of {self._preparing}" if self._preparing else "starting")
+        elapsed = time.monotonic() - self._started
+        finished = self.done_before + self.evaluated + self.failed
+        table = Table("cells", "failed", "prompts/s", "time left", box=None)
+        table.add_row(
+            f"{finished} of {self.cells}",
+            str(self.failed),
+            f"{self._prompts / elapsed:.1f}" if self._prompts else "",
+            _clock(self._work_left * elapsed / self._work_done) if self._work_done else "",
+        )
+        now = time.monotonic()
+        return Group(
+            *(
+                Spinner("dots", f"{cell.label}  {what}  {_clock(now - since)}")
+                for cell, (what, since) in self._running.items()
+            ),
+            table,
+        )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

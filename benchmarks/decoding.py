@@ -100,8 +100,7 @@ def build_tasks(options: argparse.Namespace) -> Iterator[tuple[str, list[Instanc
         yield f"phonebook_copy_{entries}", as_requests(build_phonebook(settings, entries), until)
     settings |= {"c4_path": options.c4, "length_tokenizer": options.tokenizer}
     for tokens in options.tokens:
-        # A small vocabulary spells a text with several times as many tokens.
-        until = {"until": ["\n\n"], "max_gen_toks": 4 * tokens}
+        until = {"until": ["\n\n"], "max_gen_toks": tokens * 5 // 4 + 50}
         yield f"c4_copy_{tokens}", as_requests(build_c4(settings, tokens), until)
 
 

@@ -62,7 +62,9 @@ class StopRule:
         start = max(0, known + 1 - self._window)
         # A text in the window before a token is also in all that stands before it, so none of the tokens before
         # `place`, where a text is first met, can be the end: a few decodings find it, not one a token.
-        place = bisect_left(range(len(answer)), True, lo=known, key=lambda last: self._met(answer[start : last + 1]))
+        place = len(answer)
+        if self._met(answer[start:]):
+            place = bisect_left(range(place), True, lo=known, key=lambda last: self._met(answer[start : last + 1]))
         for last in range(known, len(answer)):
             tail = answer[max(0, last + 1 - self._window) : last + 1]
             if answer[last] in self._end_tokens or (last >= place and self._met(tail)):

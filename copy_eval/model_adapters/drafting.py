@@ -11,10 +11,8 @@ from copy_eval.model_adapters.lookup import look_up
 _FLOOR = 8
 """Tokens that may always be drafted: this costs a forward pass next to nothing."""
 
-_AFTER_A_SLIP = 32
-"""Tokens of the draft after one that was right only in part; each that is right as a whole makes the next longer."""
-
 _GROWTH = 8
+"""After a slip the next draft is about twice what stood; each that is right as a whole makes the next longer."""
 
 _WORTH = 2
 """Tokens of a draft that must be right for it to have saved more than it cost."""
@@ -80,6 +78,6 @@ class Drafter:
         else:
             self._next_pause = _FIRST_PAUSE
         if accepted < len(draft):
-            self._longest = min(2 * accepted + _FLOOR, _AFTER_A_SLIP)
+            self._longest = 2 * accepted + _FLOOR
         elif self._longest is not None:
             self._longest *= _GROWTH

@@ -1,0 +1,34 @@
+"""What the page says, for its template."""
+
+from typing import Any
+
+from copy_eval.reports.page.depths import heat_maps
+from copy_eval.reports.page.leaderboard import leaderboard_table
+from copy_eval.reports.page.models import models_of
+from copy_eval.reports.page.provenance import files_table, prompts_table
+from copy_eval.reports.page.sections import sections_of
+from copy_eval.reports.page.wrong_answers import wrong_answers_tables
+from copy_eval.reports.report import Report
+
+
+def page_content(report: Report) -> dict[str, Any]:
+    """Return the variables of the template that depend on the report."""
+    models = models_of(report.leaderboard)
+    titles = dict(report.accuracy.groupby("series")["title"].first())
+    sections = sections_of(report.accuracy, models)
+    return {
+        "summary": _summary(len(models), len(titles)),
+        "models": models,
+        "leaderboard": leaderboard_table(report.leaderboard, titles, models),
+        "sections": sections,
+        "charts": {f"chart-{section.anchor}": section.chart for section in sections},
+        "wrong_answers": wrong_answers_tables(report.wrong_answers, models),
+        "depths": heat_maps(report.depths, models),
+        "prompts": prompts_table(report.accuracy),
+        "files": files_table(report.accuracy, models),
+    }
+
+
+def _summary(models: int, tasks: int) -> str:
+    compared = f"{models} language model{'s' * (models != 1)} on {tasks} task{'s' * (tasks != 1)}"
+    return f"How often the answer is exactly right when it stands in the prompt, as the prompt grows: {compared}."

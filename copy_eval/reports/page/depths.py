@@ -1,0 +1,68 @@
+"""The page's heat maps: exact match by the place of the answer in the phonebook and the length of the book."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.colors import to_hex, to_rgb
+
+from copy_eval.over_context import OVER_CONTEXT
+from copy_eval.reports.page.models import Model
+
+
+@dataclass(frozen=True)
+class Square:
+    """A cell of a heat map: its text, colour, and the colour of the text; ``note`` says the rest on hover."""
+
+    text: str
+    note: str
+    colour: str
+    ink: str
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """The heat map of one model: a table with a column a length and a row a part of the book.
+
+    Args:
+        model: whose it is.
+        lengths: of the columns.
+        rows: the part of the book, as text, and a square a length, None where there is no prompt.
+    """
+
+    model: Model
+    lengths: list[int]
+    rows: list[tuple[str, list[Square | None]]]
+
+
+def heat_maps(depths: pd.DataFrame, models: list[Model]) -> list[tuple[str, list[HeatMap]]]:
+    """Return the heat maps of ``Report.depths`` by series: its title, and a map for each model that has samples."""
+    return [
+        (str(title), [_heat_map(rows[rows["label"] == model.label], model) for model in models if model.label in set(rows["label"])])
+        for title, rows in depths.groupby("title")
+    ]
+
+
+def _heat_map(depths: pd.DataFrame, model: Model) -> HeatMap:
+    lengths = sorted(depths["length"].unique())
+    rows = []
+    for (start, end), part in depths.groupby(["depth_from", "depth_to"]):
+        cells = {cell.length: _square(cell) for cell in part.itertuples()}
+        rows.append((f"{100 * start:.0f} to {100 * end:.0f} %", [cells.get(length) for length in lengths]))
+    return HeatMap(model, lengths, rows)
+
+
+def _square(cell: tuple) -> Square:
+    if pd.isna(cell.accuracy):
+        return Square("-", OVER_CONTEXT, "transparent", "inherit")
+    colour = to_hex(colormaps["cividis"](cell.accuracy))
+    note = f"{cell.accuracy:.1%} of {cell.n} prompts, 95 % interval {cell.low:.1%} to {cell.high:.1%}"
+    return Square(f"{100 * cell.accuracy:.0f}", note, colour, _ink(colour))
+
+
+def _ink(colour: str) -> str:
+    """Return black or white, whichever is easier to read on a colour: one of them has a contrast of at least 4.5."""
+    # Relative luminance as WCAG 2.2 defines it; the contrasts to black and to white are equal at 0.179.
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in to_rgb(colour)]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if luminance > 0.179 else "#ffffff"

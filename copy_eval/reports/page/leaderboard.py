@@ -1,0 +1,56 @@
+"""The page's leaderboard: what sums up each model's curves."""
+
+import pandas as pd
+
+from copy_eval.reports.page.models import Model, model_cell
+from copy_eval.reports.page.sortable import Cell, Column, Row, Table
+from copy_eval.reports.summaries import NOT_REACHED
+
+
+def leaderboard_table(board: pd.DataFrame, titles: dict[str, str], models: list[Model]) -> Table:
+    """Lay out the area under the curve and the effective lengths of each model, a group of columns a series.
+
+    Args:
+        board: ``Report.leaderboard``; its accuracies stand in the tables of the series.
+        titles: of the series, in the order of the groups.
+        models: a model a row of ``board``.
+    """
+    columns = [Column("Model", is_text=True), Column("Architecture", is_text=True), Column("Parameters")]
+    for _ in titles:
+        columns += [Column("Area", starts_group=True), Column("Length at 90 %"), Column("Length at 50 %")]
+    rows = [
+        Row([model_cell(model), *_about(entry), *(cell for series in titles for cell in _sums(entry, series))], model.place)
+        for model, (_, entry) in zip(models, board.iterrows(), strict=True)
+    ]
+    caption = "Area under the curve in percent, with the lengths that it covers, and effective lengths, by task"
+    return Table(caption, columns, rows, groups=[("", 3), *((title, 3) for title in titles.values())])
+
+
+def _about(entry: pd.Series) -> list[Cell]:
+    architecture, parameters = entry["architecture"], entry["parameters"]
+    return [
+        Cell("", None) if pd.isna(architecture) else Cell(architecture, architecture),
+        Cell("", None) if pd.isna(parameters) else Cell(_short(int(parameters)), int(parameters)),
+    ]
+
+
+def _short(parameters: int) -> str:
+    """Write a number of parameters as 2.77B, 372M or 85k."""
+    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        if parameters >= size:
+            return f"{parameters / size:.3g}{unit}"
+    return str(parameters)
+
+
+def _sums(entry: pd.Series, series: str) -> list[Cell]:
+    area, covered = entry[f"{series}_area"], entry[f"{series}_area_lengths"]
+    shown = Cell("", None) if pd.isna(area) else Cell(f"{100 * area:.1f}", float(area), note=covered)
+    return [shown, *(_effective_length(entry[f"{series}_effective_length_{percent}"]) for percent in (90, 50))]
+
+
+def _effective_length(length: object) -> Cell:
+    if isinstance(length, int):
+        return Cell(str(length), length)
+    if length == NOT_REACHED:
+        return Cell(NOT_REACHED, 0)
+    return Cell("" if pd.isna(length) else str(length), None)

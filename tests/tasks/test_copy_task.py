@@ -13,8 +13,7 @@ from lm_eval.loggers import EvaluationTracker
 from lm_eval.utils import make_table
 
 from copy_eval.errors import UserError
-from copy_eval.over_context import refuse_over_context
-from copy_eval.over_context import OVER_CONTEXT
+from copy_eval.over_context import OVER_CONTEXT, refuse_over_context
 from copy_eval.tasks.copy_task import UnlessOverContext
 from copy_eval.tasks.phonebook.scoring import share_of_wrong
 from tests.tasks.oracle import evaluate, look_up

@@ -1,6 +1,7 @@
 """Names of models for people: short, in one line, and never two models under one name."""
 
 import re
+from collections.abc import Callable, Iterable
 
 import pandas as pd
 
@@ -40,3 +41,20 @@ def add_labels(frame: pd.DataFrame) -> pd.DataFrame:
 def _last_component(model: str) -> str:
     is_path = _PATH.match(model) is not None
     return re.split(r"[\\/]", model.rstrip("\\/"))[-1] or model if is_path else model
+
+
+def shorten(labels: Iterable[str], width: int = 36) -> dict[str, str]:
+    """Return a short name for each label, for legends: without its organisation, and without the middle of a long one.
+
+    What would not stay unique is not shortened.
+    """
+    labels = list(labels)
+    names = _while_unique(labels, lambda name: name.rsplit("/", 1)[-1])
+    half = (width - 1) // 2
+    names = _while_unique(names, lambda name: name if len(name) <= width else f"{name[:half]}…{name[-half:]}")
+    return dict(zip(labels, names, strict=True))
+
+
+def _while_unique(names: list[str], change: Callable[[str], str]) -> list[str]:
+    changed = [change(name) for name in names]
+    return [new if changed.count(new) == 1 else old for new, old in zip(changed, names, strict=True)]

@@ -55,14 +55,14 @@ def add_parser(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate what is left, and return 1 if a cell failed."""
+    # lm-eval draws a bar for each step and task, which ours takes the place of; tqdm reads this when it is imported.
+    os.environ["TQDM_DISABLE"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # as lm-eval's own command
     suite = _read_suite(options)
     if options.out is None:
         raise UserError("name a folder for the results with --out")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("copy-eval run is one process; for data parallelism: accelerate launch -m lm_eval ...")
-    # lm-eval draws a bar for each step and task, which ours takes the place of; tqdm reads this when it is imported.
-    os.environ["TQDM_DISABLE"] = "1"
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # as lm-eval's own command
     from copy_eval.runs.progress import Progress
 
     with Progress() as progress:

@@ -4,8 +4,10 @@
 describe the surroundings anew for each of them, so its last part stands here again.
 """
 
+import inspect
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import copy_eval
@@ -24,6 +26,8 @@ class LoadedModel:
         self._entry = entry
         self._arguments = entry.arguments(revision)
         self._lm = get_model(entry.adapter).create_from_arg_obj(self._arguments, {"batch_size": entry.batch_size})
+        if "disable_tqdm" in inspect.signature(self._lm.generate_until).parameters:
+            self._lm.generate_until = partial(self._lm.generate_until, disable_tqdm=True)
         self._surroundings: dict[str, Any] = {}
 
     def evaluate(self, name: str, task: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -4,9 +4,8 @@ import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.spinner import Spinner
 from rich.table import Table
 
 from copy_eval.runs.events import CellEvent
@@ -18,12 +17,12 @@ class Progress:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
-        self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True)
-        self._preparing = ""
+        self._live = Live(self, console=self._console, refresh_per_second=4, transient=True)
+        self._begun = self._started = time.monotonic()
+        self._preparing: str | None = "loading lm-eval"
         self._running: dict[Cell, tuple[str, float]] = {}
         self._work: Mapping[str, int] = {}
         self._work_left = self._work_done = self._prompts = 0
-        self._started = 0.0
         self.cells = self.done_before = self.evaluated = self.failed = 0
 
     def __enter__(self) -> "Progress":
@@ -38,7 +37,7 @@ class Progress:
 
     def prepare(self, task: str) -> None:
         """Note that the prompts of a task are being made."""
-        self._preparing = task
+        self._preparing = f"preparing the prompts of {task}"
 
     def start(self, cells: Sequence[Cell], left: Sequence[Cell], work: Mapping[str, int]) -> None:
         """Begin with the models.
@@ -48,7 +47,7 @@ class Progress:
             left: those that will be evaluated.
             work: of each task, in a unit that its time is proportional to.
         """
-        self._preparing = ""
+        self._preparing = None
         self._started = time.monotonic()
         self._work = work
         self._work_left = sum(work[cell.task] for cell in left)
@@ -80,10 +79,12 @@ class Progress:
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False, soft_wrap=True)
 
-    def _render(self) -> Group | Spinner:
-        if not self._started:
-            return Spinner("dots", f"preparing the prompts of {self._preparing}" if self._preparing else "starting")
-        elapsed = time.monotonic() - self._started
+    def __rich__(self) -> RenderableType:
+        """Return what stands below the lines now."""
+        now = time.monotonic()
+        if self._preparing:
+            return f"{self._preparing}  {_clock(now - self._begun)}"
+        elapsed = now - self._started
         finished = self.done_before + self.evaluated + self.failed
         table = Table("cells", "failed", "prompts/s", "time left", box=None)
         table.add_row(
@@ -92,14 +93,8 @@ class Progress:
             f"{self._prompts / elapsed:.1f}" if self._prompts else "",
             _clock(self._work_left * elapsed / self._work_done) if self._work_done else "",
         )
-        now = time.monotonic()
-        return Group(
-            *(
-                Spinner("dots", f"{cell.label}  {what}  {_clock(now - since)}")
-                for cell, (what, since) in self._running.items()
-            ),
-            table,
-        )
+        running = [f"{cell.label}  {what}  {_clock(now - since)}" for cell, (what, since) in self._running.items()]
+        return Group("", *running, table)
 
 
 def _clock(seconds: float) -> str:

@@ -6,15 +6,15 @@ from copy_eval.reports.page.depths import heat_maps
 from copy_eval.reports.page.leaderboard import leaderboard_table
 from copy_eval.reports.page.models import models_of
 from copy_eval.reports.page.provenance import files_table, prompts_table
-from copy_eval.reports.page.sections import sections_of
+from copy_eval.reports.page.sections import section_titles, sections_of
 from copy_eval.reports.page.wrong_answers import wrong_answers_tables
 from copy_eval.reports.report import Report
 
 
 def page_content(report: Report) -> dict[str, Any]:
     """Return the variables of the template that depend on the report."""
-    models = models_of(report.leaderboard)
-    titles = dict(report.accuracy.groupby("series")["title"].first())
+    models = models_of(report)
+    titles = section_titles(report.accuracy)
     sections = sections_of(report.accuracy, models)
     return {
         "summary": _summary(len(models), len(titles)),
@@ -22,8 +22,8 @@ def page_content(report: Report) -> dict[str, Any]:
         "leaderboard": leaderboard_table(report.leaderboard, titles, models),
         "sections": sections,
         "charts": {f"chart-{section.anchor}": section.chart for section in sections},
-        "wrong_answers": wrong_answers_tables(report.wrong_answers, models),
-        "depths": heat_maps(report.depths, models),
+        "wrong_answers": wrong_answers_tables(report.wrong_answers, titles, models),
+        "depths": heat_maps(report.depths, titles, models),
         "prompts": prompts_table(report.accuracy),
         "files": files_table(report.accuracy, models),
     }

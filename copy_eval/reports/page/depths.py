@@ -35,12 +35,19 @@ class HeatMap:
     rows: list[tuple[str, list[Square | None]]]
 
 
-def heat_maps(depths: pd.DataFrame, models: list[Model]) -> list[tuple[str, list[HeatMap]]]:
-    """Return the heat maps of ``Report.depths`` by series: its title, and a map for each model that has samples."""
-    return [
-        (str(title), [_heat_map(rows[rows["label"] == model.label], model) for model in models if model.label in set(rows["label"])])
-        for title, rows in depths.groupby("title")
-    ]
+def heat_maps(depths: pd.DataFrame, titles: dict[str, str], models: list[Model]) -> dict[str, list[HeatMap]]:
+    """Return the heat maps of ``Report.depths`` under the title of their series, one for each model with samples.
+
+    Args:
+        depths: the frame of the report.
+        titles: of the series.
+        models: of the page, in the order of the maps.
+    """
+    maps = {}
+    for series, rows in depths.groupby("series"):
+        of_label = dict(list(rows.groupby("label")))
+        maps[titles[str(series)]] = [_heat_map(of_label[model.label], model) for model in models if model.label in of_label]
+    return maps
 
 
 def _heat_map(depths: pd.DataFrame, model: Model) -> HeatMap:

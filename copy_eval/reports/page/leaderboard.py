@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from copy_eval.reports.figures import human_size
 from copy_eval.reports.page.models import Model, model_cell
 from copy_eval.reports.page.sortable import Cell, Column, Row, Table
 from copy_eval.reports.summaries import NOT_REACHED
@@ -17,7 +18,7 @@ def leaderboard_table(board: pd.DataFrame, titles: dict[str, str], models: list[
     """
     columns = [Column("Model", is_text=True), Column("Architecture", is_text=True), Column("Parameters")]
     for _ in titles:
-        columns += [Column("Area", starts_group=True), Column("Length at 90 %"), Column("Length at 50 %")]
+        columns += [Column("Area", starts_group=True), *(Column(f"Length\nat {percent} %") for percent in (90, 50))]
     rows = [
         Row([model_cell(model), *_about(entry), *(cell for series in titles for cell in _sums(entry, series))], model.place)
         for model, (_, entry) in zip(models, board.iterrows(), strict=True)
@@ -30,16 +31,8 @@ def _about(entry: pd.Series) -> list[Cell]:
     architecture, parameters = entry["architecture"], entry["parameters"]
     return [
         Cell("", None) if pd.isna(architecture) else Cell(architecture, architecture),
-        Cell("", None) if pd.isna(parameters) else Cell(_short(int(parameters)), int(parameters)),
+        Cell("", None) if pd.isna(parameters) else Cell(human_size(parameters), int(parameters)),
     ]
-
-
-def _short(parameters: int) -> str:
-    """Write a number of parameters as 2.77B, 372M or 85k."""
-    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
-        if parameters >= size:
-            return f"{parameters / size:.3g}{unit}"
-    return str(parameters)
 
 
 def _sums(entry: pd.Series, series: str) -> list[Cell]:

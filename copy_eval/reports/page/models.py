@@ -2,32 +2,50 @@
 
 from dataclasses import dataclass
 
-import pandas as pd
-
 from copy_eval.reports.page.sortable import Cell
+from copy_eval.reports.report import Report
+from copy_eval.reports.styles import Style, model_styles
+
+_SYMBOLS = {
+    "o": ("circle", "M20 6a4 4 0 1 1-8 0a4 4 0 1 1 8 0"),
+    "s": ("square", "M12 2h8v8h-8z"),
+    "^": ("triangle-up", "M16 1l5 9h-10z"),
+    "D": ("diamond", "M16 1l5 5l-5 5l-5-5z"),
+}
+"""matplotlib's markers, as plotly calls them and as SVG paths around (16, 6)."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model of the page.
+    """A model of the page, with the look that it has in the plots.
 
     Args:
         place: its place among the models; the page's elements name the model by it.
         label: its name for people.
-        colour: of its lines, as ``#RRGGBB``.
-        dashes: of its lines, as SVG and plotly write them: "solid", or lengths of dashes and gaps such as "6px 3px".
+        colour: of its lines, as ``#rrggbb``.
+        dashes: of its lines, lengths of dashes and gaps in pixels; "solid" without.
+        symbol: of its points, as plotly calls it.
+        symbol_path: of its points, as an SVG path.
     """
 
     place: int
     label: str
     colour: str
     dashes: str
+    symbol: str
+    symbol_path: str
 
 
-def models_of(leaderboard: pd.DataFrame) -> list[Model]:
-    """Return the models in the order of ``Report.leaderboard``."""
-    colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
-    return [Model(place, label, colours[place % 6], "solid") for place, label in enumerate(leaderboard["label"])]
+def models_of(report: Report) -> list[Model]:
+    """Return the models in the order of the leaderboard."""
+    styles = model_styles(report.accuracy)
+    return [_model(place, label, styles[label]) for place, label in enumerate(report.leaderboard["label"])]
+
+
+def _model(place: int, label: str, style: Style) -> Model:
+    # matplotlib counts dashes in widths of the line, and the page's lines are 2 pixels wide.
+    dashes = ",".join(f"{2 * length}px" for length in style.dashes) or "solid"
+    return Model(place, label, style.colour, dashes, *_SYMBOLS[style.marker])
 
 
 def model_cell(model: Model) -> Cell:

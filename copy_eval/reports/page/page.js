@@ -66,10 +66,15 @@ function shownModels() {
   return new Set(boxes.filter((box) => box.checked).map((box) => Number(box.value)));
 }
 
+// What depends on the models that are shown: bands grow fainter the more of them lie on top of each other.
+function appearance(trace, shown) {
+  return { visible: shown.has(trace.meta), opacity: trace.fill ? Math.min(0.15, 0.9 / shown.size) : 1 };
+}
+
 async function draw(place) {
   const { data, layout } = charts[place.id];
   const shown = shownModels();
-  const traces = data.map((trace) => ({ ...trace, visible: shown.has(trace.meta) }));
+  const traces = data.map((trace) => ({ ...trace, ...appearance(trace, shown) }));
   const options = { displayModeBar: false, responsive: true };
   await Plotly.newPlot(place, traces, { ...layout, template: template() }, options);
   drawn.push(place);
@@ -82,7 +87,8 @@ function showModels() {
   }
   document.getElementById("shown").textContent = `${shown.size} of ${boxes.length} shown`;
   for (const place of drawn) {
-    Plotly.restyle(place, { visible: place.data.map((trace) => shown.has(trace.meta)) });
+    const looks = place.data.map((trace) => appearance(trace, shown));
+    Plotly.restyle(place, { visible: looks.map((look) => look.visible), opacity: looks.map((look) => look.opacity) });
   }
 }
 

@@ -1,5 +1,7 @@
 """The page's part for each task: a chart of accuracy against length, and the same numbers as a table."""
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +11,7 @@ from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.page.charts import accuracy_chart
 from copy_eval.reports.page.models import Model, model_cell
 from copy_eval.reports.page.sortable import Cell, Column, Row, Table
+from copy_eval.reports.series import is_linear, length_names, length_unit
 
 _DESCRIPTIONS = {
     "phonebook_copy": "The prompt is a phonebook; the answer is the number of one person in it.",
@@ -26,64 +29,72 @@ class Section:
 
     Args:
         anchor: its id in the page.
-        title: the task, with text and version where it has several.
+        title: the task, with text and version where the page has several.
         description: what the task asks.
+        text: what text the prompts were made of; empty where they are generated.
         chart: the figure for plotly.js.
         chart_label: what the figure shows, for those who cannot see it.
-        over_context: models with the lengths that have no point because they are over the context.
         table: the chart's numbers.
     """
 
     anchor: str
     title: str
     description: str
+    text: str
     chart: dict[str, Any]
     chart_label: str
-    over_context: list[tuple[Model, str]]
     table: Table
 
 
 def sections_of(accuracy: pd.DataFrame, models: list[Model]) -> list[Section]:
     """Return the sections of ``Report.accuracy``, one for each series."""
-    return [_section(rows, models) for _, rows in accuracy.groupby("series")]
+    titles = section_titles(accuracy)
+    return [_section(titles[series], rows, models) for series, rows in accuracy.groupby("series")]
 
 
-def _section(accuracy: pd.DataFrame, models: list[Model]) -> Section:
-    series, title, task = accuracy.iloc[0][["series", "title", "task"]]
-    unit = "entries in the phonebook"
-    rows_of = {label: rows.set_index("length").sort_index() for label, rows in accuracy.groupby("label")}
-    present = [model for model in models if model.label in rows_of]
-    over = {model: rows_of[model.label].index[rows_of[model.label]["over_context"]] for model in present}
+def section_titles(frame: pd.DataFrame) -> dict[str, str]:
+    """Return what to call each series of a frame: its task, if that has no other, else its whole title."""
+    known = frame.drop_duplicates("series").sort_values("series")
+    is_alone = ~known["task"].duplicated(keep=False)
+    return dict(zip(known["series"], known["task"].where(is_alone, known["title"]), strict=True))
+
+
+def _section(title: str, accuracy: pd.DataFrame, models: list[Model]) -> Section:
+    points: dict[str, dict[int, Any]] = defaultdict(dict)
+    for row in accuracy.sort_values("length").itertuples():
+        points[row.label][row.length] = row
+    of_model = {model: points[model.label] for model in models if model.label in points}
+    series, task, text = accuracy.iloc[0][["series", "task", "text"]]
+    unit = length_unit(task)
+    lengths = length_names(accuracy)
     return Section(
         anchor=f"task-{series}",
         title=title,
         description=_DESCRIPTIONS.get(task, ""),
-        chart=accuracy_chart(accuracy, present, unit),
+        text="" if pd.isna(text) else text,
+        chart=accuracy_chart(of_model, lengths, unit, is_linear(accuracy["length"])),
         chart_label=f"Line chart of exact match against {unit}, a line a model. The table below holds its numbers.",
-        over_context=[(model, ", ".join(map(str, lengths))) for model, lengths in over.items() if len(lengths)],
-        table=_accuracy_table(rows_of, present, f"Exact match in percent with its 95 % interval, by {unit}"),
+        table=_accuracy_table(of_model, lengths, f"Exact match in percent with its 95 % interval, by {unit}"),
     )
 
 
-def _accuracy_table(rows_of: dict[str, pd.DataFrame], models: list[Model], caption: str) -> Table:
-    lengths = sorted({length for rows in rows_of.values() for length in rows.index})
+def _accuracy_table(of_model: Mapping[Model, dict[int, Any]], lengths: Mapping[int, str], caption: str) -> Table:
     return Table(
         caption=caption,
-        columns=[Column("Model", is_text=True), *(Column(str(length)) for length in lengths)],
+        columns=[Column("Model", is_text=True), *(Column(name) for name in lengths.values())],
         rows=[
-            Row([model_cell(model), *(_cell(rows_of[model.label], length) for length in lengths)], model.place)
-            for model in models
+            Row([model_cell(model), *(_cell(rows.get(length)) for length in lengths)], model.place)
+            for model, rows in of_model.items()
         ],
     )
 
 
-def _cell(rows: pd.DataFrame, length: int) -> Cell:
-    if length not in rows.index:
+def _cell(row: Any) -> Cell:
+    if row is None:
         return Cell("", None)
-    row = rows.loc[length]
-    if row["over_context"]:
+    if row.over_context:
         return Cell(OVER_CONTEXT, None)
-    if pd.isna(row["accuracy"]):
+    if pd.isna(row.accuracy):
         return Cell("n/a", None)
-    interval = f"{100 * row['low']:.1f} to {100 * row['high']:.1f}"
-    return Cell(f"{100 * row['accuracy']:.1f}", float(row["accuracy"]), note=interval)
+    interval = f"{100 * row.low:.1f}\N{EN DASH}{100 * row.high:.1f}"
+    return Cell(f"{100 * row.accuracy:.1f}", row.accuracy, note=interval)

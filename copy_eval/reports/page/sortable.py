@@ -8,7 +8,7 @@ class Column:
     """A column's header.
 
     Args:
-        name: what it shows.
+        name: what it shows; it breaks at line breaks alone.
         is_text: words, set to the left and sorted from A to Z first; numbers are sorted from the greatest first.
         starts_group: the first column of a group of columns, or of those behind the last group.
     """

@@ -7,20 +7,26 @@ from copy_eval.reports.page.models import Model, model_cell
 from copy_eval.reports.page.sortable import Cell, Column, Row, Table
 
 _KINDS = {
-    "other_entry": "Another entry's number",
-    "elsewhere": "A fragment of the book",
-    "not_in_book": "Nowhere in the book",
+    "other_entry": "Another\nentry's number",
+    "elsewhere": "A fragment\nof the book",
+    "not_in_book": "Nowhere\nin the book",
 }
 
 
-def wrong_answers_tables(wrong_answers: pd.DataFrame, models: list[Model]) -> list[Table]:
-    """Return a table for each series of ``Report.wrong_answers``: a row a model and length, a column a kind."""
+def wrong_answers_tables(wrong_answers: pd.DataFrame, titles: dict[str, str], models: list[Model]) -> list[Table]:
+    """Return a table for each series of ``Report.wrong_answers``: a row a model and length, a column a kind.
+
+    Args:
+        wrong_answers: the frame of the report.
+        titles: of the series.
+        models: of the page, in the order of the rows.
+    """
     columns = [Column("Model", is_text=True), *map(Column, ("Length", "Prompts", "Wrong", *_KINDS.values()))]
     of_label = {model.label: model for model in models}
     tables = []
-    for title, rows in wrong_answers.groupby("title"):
+    for series, rows in wrong_answers.groupby("series"):
         in_order = sorted(rows.itertuples(), key=lambda row: (of_label[row.label].place, row.length))
-        caption = f"{title}: wrong answers, and what share of them in percent is of each kind"
+        caption = f"{titles[str(series)]}: wrong answers, and what share of them in percent is of each kind"
         tables.append(Table(caption, columns, [_row(row, of_label[row.label]) for row in in_order]))
     return tables
 

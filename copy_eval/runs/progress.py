@@ -18,7 +18,8 @@ class Progress:
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(self, console=self._console, refresh_per_second=4, transient=True)
-        self._begun = self._started = time.monotonic()
+        self._begun = time.monotonic()
+        self._first_prompt: float | None = None
         self._preparing: str | None = "loading lm-eval"
         self._running: dict[Cell, tuple[str, float]] = {}
         self._work: Mapping[str, int] = {}
@@ -48,7 +49,6 @@ class Progress:
             work: of each task, in a unit that its time is proportional to.
         """
         self._preparing = None
-        self._started = time.monotonic()
         self._work = work
         self._work_left = sum(work[cell.task] for cell in left)
         self.cells = len(cells)
@@ -62,6 +62,8 @@ class Progress:
         if event.state in ("loading", "running"):
             what = "loading the weights" if event.state == "loading" else f"{cell.task}, {event.prompts} prompts"
             self._running[cell] = (what, time.monotonic())
+            if event.state == "running" and self._first_prompt is None:
+                self._first_prompt = time.monotonic()
             return
         _, since = self._running.pop(cell, ("", time.monotonic()))
         self._work_left -= self._work.get(cell.task, 0)
@@ -84,7 +86,7 @@ class Progress:
         now = time.monotonic()
         if self._preparing:
             return f"{self._preparing}  {_clock(now - self._begun)}"
-        elapsed = now - self._started
+        elapsed = now - (self._first_prompt or now)
         finished = self.done_before + self.evaluated + self.failed
         table = Table("cells", "failed", "prompts/s", "time left", box=None)
         table.add_row(

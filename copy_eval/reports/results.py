@@ -166,8 +166,8 @@ def _describe_text(metadata: Mapping[str, Any]) -> str | None:
     source = metadata.get("text_source")
     if source is None:
         return None
-    is_on_hub = " @ " in source  # pinned by its revision
-    name = source if is_on_hub else f"{Path(source).name} (SHA-256 {metadata['text_sha256'][:8]})"
+    repository, at, revision = source.partition(" @ ")
+    name = f"{repository}{at}{revision[:12]}" if at else f"{Path(source).name} (SHA-256 {metadata['text_sha256'][:8]})"
     tokenizer = metadata.get("length_tokenizer", _TOKENIZER)
     if tokenizer != _TOKENIZER:
         name += f", measured with {Path(tokenizer).name} (SHA-256 {metadata['length_tokenizer_sha256'][:8]})"

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex, to_rgb
 
@@ -49,9 +48,7 @@ def model_styles(accuracy: pd.DataFrame) -> dict[str, Style]:
 
 def _shade(base: str, from_largest: int, count: int) -> str:
     """Mix in white, up to half of it for the smallest model, and a little black for the largest of several."""
-    colour = np.array(to_rgb(base))
     if count == 1:
         return base
     lightness = from_largest / (count - 1)
-    largest, smallest = colour * 0.75, colour * 0.55 + 0.45
-    return to_hex(largest + (smallest - largest) * lightness)
+    return to_hex([channel * (0.75 - 0.2 * lightness) + 0.45 * lightness for channel in to_rgb(base)])  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.figures import describe_prompts, figure_settings, format_accuracy_axis, wrap_title
@@ -62,5 +63,6 @@ def _format_axes(axes: Axes, rows: pd.DataFrame) -> None:
         axes.set_xscale("log")
     else:
         axes.set_xscale("symlog", linthresh=1)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     format_accuracy_axis(axes)
     axes.set_ylabel("exact match")

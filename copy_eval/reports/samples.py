@@ -23,6 +23,7 @@ COLUMNS = {
     "label": "string",
     "model": "string",
     "revision": "string",
+    "step": "Int64",
     "task": "string",
     "series": "string",
     "title": "string",
@@ -37,9 +38,9 @@ COLUMNS = {
     "depth": "Float64",  # phonebook: place of the entry asked for, from 0 (first line of the book) to 1; else missing
     "kind": "string",  # phonebook: OTHER_ENTRY, NOT_IN_BOOK or ELSEWHERE for a wrong answer; else missing
 }
-"""Columns of the frame; the first twelve are those of ``results.COLUMNS``."""
+"""Columns of the frame; the first 13 are those of ``results.COLUMNS``."""
 
-_SHARED = list(COLUMNS)[:12]
+_SHARED = list(COLUMNS)[:13]
 
 
 class _Sample(NamedTuple):
@@ -72,7 +73,7 @@ def read_samples(results: pd.DataFrame) -> pd.DataFrame:
         places += [cell.Index] * len(found)
         samples += found
     shared = cells.loc[places, _SHARED].reset_index(drop=True)
-    return shared.join(pd.DataFrame(samples, columns=list(COLUMNS)[12:])).astype(COLUMNS)
+    return shared.join(pd.DataFrame(samples, columns=list(COLUMNS)[13:])).astype(COLUMNS)
 
 
 def _read_cell(cell: Any) -> list[_Sample]:

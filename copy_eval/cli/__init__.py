@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from copy_eval import __version__
-from copy_eval.cli import doctor, report, run
+from copy_eval.cli import compare, doctor, gate, report, run
 from copy_eval.errors import UserError
 
 
@@ -17,7 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="copy-eval", description="Companion of `lm_eval` for the copy-eval tasks.")
     parser.add_argument("--version", action="version", version=f"copy-eval {__version__}")
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
+    compare.add_parser(subcommands)
     doctor.add_parser(subcommands)
+    gate.add_parser(subcommands)
     report.add_parser(subcommands)
     run.add_parser(subcommands)
     options = parser.parse_args(arguments)

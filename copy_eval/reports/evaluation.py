@@ -1,6 +1,6 @@
 """One model's right and wrong answers by task and length: what two models, or a model and a baseline, compare by."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,18 +81,25 @@ def read_evaluation(paths: Iterable[Path]) -> Evaluation:
 
 def _scores(results: pd.DataFrame) -> tuple[Score, ...]:
     answers = _answers(read_samples(results))
-    scores = []
-    for row in results[results["metric"] == "exact_match"].itertuples():
-        text = None if pd.isna(row.text) else str(row.text)
-        scored = not (pd.isna(row.value) or pd.isna(row.n))
-        score = Score(
-            task=row.task, task_name=row.task_name, length=int(row.length), task_version=row.task_version, text=text,
-            prompts_sha256=row.prompts_sha256, n=0 if pd.isna(row.n) else int(row.n),
-            right=round(row.value * row.n) if scored else None, over_context=bool(row.over_context),
-            answers=answers.get((row.task_name, row.task_version, text or "")),
-        )  # fmt: skip
-        scores.append(score)
+    scores = [_score(row, answers) for row in results[results["metric"] == "exact_match"].itertuples()]
     return tuple(sorted(scores, key=lambda score: (score.task, score.task_version, score.text or "", score.length)))
+
+
+def _score(row: Any, answers: Mapping[Any, Answers]) -> Score:
+    text = None if pd.isna(row.text) else row.text
+    n = 0 if pd.isna(row.n) else int(row.n)
+    return Score(
+        task=row.task,
+        task_name=row.task_name,
+        length=int(row.length),
+        task_version=row.task_version,
+        text=text,
+        prompts_sha256=row.prompts_sha256,
+        n=n,
+        right=None if pd.isna(row.value) or n == 0 else round(row.value * n),
+        over_context=bool(row.over_context),
+        answers=answers.get((row.task_name, row.task_version, text or "")),
+    )
 
 
 def _answers(samples: pd.DataFrame) -> dict[Any, Answers]:

@@ -1,0 +1,45 @@
+"""``copy-eval compare``: two models on the same prompts, length by length."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+_DESCRIPTION = """
+Compare the exact match of two models, length by length. Where both answered the same prompts and logged their samples
+(lm_eval's --log_samples), the comparison is paired, which finds smaller differences; else it says why it is not.
+Different versions of a task, and different texts, are never compared.
+"""
+_EPILOG = """
+examples:
+  copy-eval compare results/tiny-pythia results/tiny-mamba
+  copy-eval compare results/tiny-pythia results/tiny-mamba --format csv > comparison.csv
+"""
+
+
+def add_parser(subcommands: Any) -> None:
+    """Add the subcommand."""
+    parser = subcommands.add_parser(
+        "compare",
+        help="two models on the same prompts",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("a", type=Path, metavar="A", help="result file or folder of one model and revision")
+    parser.add_argument("b", type=Path, metavar="B", help="that of the other")
+    parser.add_argument(
+        "--format", choices=["table", "csv", "json", "markdown"], default="table", help="what to print (default: table)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the comparison."""
+    # pandas and statsmodels take seconds to import: only this subcommand pays for them.
+    from copy_eval.reports.comparison import compare
+    from copy_eval.reports.comparison_text import render
+    from copy_eval.reports.evaluation import read_evaluation
+
+    a, b = read_evaluation([options.a]), read_evaluation([options.b])
+    print(render(compare(a, b), a, b, options.format))
+    return 0

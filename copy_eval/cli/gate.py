@@ -1,0 +1,87 @@
+"""``copy-eval gate``: fails a CI job when a checkpoint copies significantly worse than the baseline."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from copy_eval.errors import UserError
+
+if TYPE_CHECKING:
+    from copy_eval.reports.evaluation import Evaluation
+
+_DESCRIPTION = """
+Compare the results of a checkpoint with a baseline, length by length, and print a summary in Markdown. A length fails
+if its exact match is lower by more than --max-drop and the drop is significant at --alpha (one-sided exact test,
+adjusted for the number of lengths). With --log_samples on both sides the test is paired and finds smaller drops.
+"""
+_EPILOG = """
+exit codes: 0 pass, 1 a length dropped, 2 unusable input, such as a length of the baseline that RESULTS do not have,
+or that is over the context now; a length that is new passes
+
+examples:
+  copy-eval gate results --baseline baseline.json --update
+  copy-eval gate results --baseline baseline.json
+  copy-eval gate results --baseline baseline.json --summary "$GITHUB_STEP_SUMMARY" --junit gate.xml
+"""
+
+
+def add_parser(subcommands: Any) -> None:
+    """Add the subcommand."""
+    parser = subcommands.add_parser(
+        "gate",
+        help="fail a CI job on a significant drop",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "results", nargs="+", type=Path, metavar="RESULTS", help="result files or folders of one model and revision"
+    )
+    parser.add_argument("--baseline", required=True, type=Path, metavar="FILE", help="baseline, a small JSON file")
+    parser.add_argument("--update", action="store_true", help="write RESULTS as the baseline instead of comparing")
+    parser.add_argument(
+        "--max-drop", type=float, default=0.02, metavar="SHARE", help="accuracy that may be lost (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--alpha", type=float, default=0.01, metavar="P", help="level of significance (default: %(default)s)"
+    )
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="append the summary to this file")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write a test case for each length as JUnit XML")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the baseline, or judge the results by it and return the exit code."""
+    # pandas and statsmodels take seconds to import: only this subcommand pays for them.
+    from copy_eval.reports.baseline import read_baseline
+    from copy_eval.reports.evaluation import read_evaluation
+    from copy_eval.reports.gate import exit_code, judge
+    from copy_eval.reports.gate_summary import summarise
+    from copy_eval.reports.junit import to_junit
+    from copy_eval.reports.whole_files import append_whole, write_whole
+
+    if options.update:
+        return _update(read_evaluation(options.results), options)
+    # The baseline first: it is small, and what is wrong with it is known at once.
+    baseline, now = read_baseline(options.baseline), read_evaluation(options.results)
+    judged = judge(baseline, now, options.max_drop, options.alpha)
+    summary = summarise(judged, baseline, now, options.max_drop, options.alpha)
+    print(summary)
+    if options.summary:
+        append_whole(options.summary, summary)
+    if options.junit:
+        write_whole(options.junit, to_junit(judged, now))
+    return exit_code(judged)
+
+
+def _update(now: "Evaluation", options: argparse.Namespace) -> int:
+    from copy_eval.reports.baseline import to_json
+    from copy_eval.reports.whole_files import write_whole
+
+    if options.summary or options.junit:
+        raise UserError("--update writes a baseline and nothing else; leave out --summary and --junit")
+    write_whole(options.baseline, to_json(now))
+    unpaired = sum(score.answers is None and not score.over_context for score in now.scores)
+    hint = f"; {unpaired} without samples, for which comparisons are unpaired (--log_samples)" if unpaired else ""
+    print(f"wrote {options.baseline}: {now.label}, {len(now.scores)} lengths{hint}")
+    return 0

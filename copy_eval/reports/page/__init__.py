@@ -40,7 +40,7 @@ def render_page(report: Report) -> str:
 
 
 def _content_security_policy(scripts: list[str]) -> str:
-    """Allow these very scripts by their hashes, the style in the page (plotly writes some as well), and nothing else."""
+    """Allow these very scripts, by their hashes, and styles within the page (plotly writes some); nothing else."""
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

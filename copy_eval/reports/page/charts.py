@@ -60,7 +60,7 @@ class _LengthAxis:
 _CHARACTER = 0.025
 """Width of a character of a label as a share of the axis, on a screen of 360 pixels."""
 
-_STRIP = -0.1
+_STRIP = -0.13
 """Height at which a length over the context is marked: below the axis, where no accuracy can be."""
 
 

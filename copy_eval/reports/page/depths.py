@@ -46,7 +46,9 @@ def heat_maps(depths: pd.DataFrame, titles: dict[str, str], models: list[Model])
     maps = {}
     for series, rows in depths.groupby("series"):
         of_label = dict(list(rows.groupby("label")))
-        maps[titles[str(series)]] = [_heat_map(of_label[model.label], model) for model in models if model.label in of_label]
+        maps[titles[str(series)]] = [
+            _heat_map(of_label[model.label], model) for model in models if model.label in of_label
+        ]
     return maps
 
 
@@ -62,7 +64,7 @@ def _heat_map(depths: pd.DataFrame, model: Model) -> HeatMap:
 def _square(cell: tuple) -> Square:
     if pd.isna(cell.accuracy):
         return Square("-", OVER_CONTEXT, "transparent", "inherit")
-    colour = to_hex(colormaps["cividis"](cell.accuracy))
+    colour = to_hex(colormaps["Blues"](cell.accuracy))
     note = f"{cell.accuracy:.1%} of {cell.n} prompts, 95 % interval {cell.low:.1%} to {cell.high:.1%}"
     return Square(f"{100 * cell.accuracy:.0f}", note, colour, _ink(colour))
 

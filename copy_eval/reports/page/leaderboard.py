@@ -20,7 +20,10 @@ def leaderboard_table(board: pd.DataFrame, titles: dict[str, str], models: list[
     for _ in titles:
         columns += [Column("Area", starts_group=True), *(Column(f"Length\nat {percent} %") for percent in (90, 50))]
     rows = [
-        Row([model_cell(model), *_about(entry), *(cell for series in titles for cell in _sums(entry, series))], model.place)
+        Row(
+            [model_cell(model), *_about(entry), *(cell for series in titles for cell in _sums(entry, series))],
+            model.place,
+        )
         for model, (_, entry) in zip(models, board.iterrows(), strict=True)
     ]
     caption = "Area under the curve in percent, with the lengths that it covers, and effective lengths, by task"

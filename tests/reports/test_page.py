@@ -1,0 +1,180 @@
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from copy_eval.reports.page import render_page
+from copy_eval.reports.page.depths import heat_maps
+from copy_eval.reports.page.leaderboard import leaderboard_table
+from copy_eval.reports.page.models import models_of
+from copy_eval.reports.page.sections import section_titles, sections_of
+from copy_eval.reports.page.wrong_answers import wrong_answers_tables
+from copy_eval.reports.report import build_report
+from tests.reports.result_files import write_results
+
+HOSTILE = "</script><script>alert(1)</script>, \"q\" <b onclick='x'>\u2028\n=cmd()"
+
+
+@pytest.fixture
+def report(tmp_path):
+    write_results(tmp_path, {10: 1.0, 20: 0.5, 320: "over context"}, model="small")
+    write_results(tmp_path, {10: 0.3, 20: 0.0, 320: 0.0}, model="large")
+    return build_report([tmp_path])
+
+
+def cells(table, model):
+    return next([cell.text for cell in row.cells] for row in table.rows if row.cells[0].text == model)
+
+
+class Outline(HTMLParser):
+    """What a browser would see: tags with their attributes, and the text of each script."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.scripts, self._in_script = [], {}, None
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self._in_script = dict(attributes).get("id", "") if tag == "script" else None
+
+    def handle_endtag(self, tag):
+        self._in_script = None
+
+    def handle_data(self, data):
+        if self._in_script is not None:
+            self.scripts[self._in_script] = self.scripts.get(self._in_script, "") + data
+
+
+def test_the_charts_are_figures_that_plotly_accepts_and_hold_the_numbers_of_the_frame(report):
+    [section] = sections_of(report.accuracy, models_of(report))
+    figure = go.Figure(section.chart)
+    lines = {trace.meta: (trace.x, trace.y) for trace in figure.data if trace.mode == "lines+markers"}
+    places = {model.label: model.place for model in models_of(report)}
+    assert lines[places["small"]] == ((10, 20), (1.0, 0.5))
+    assert lines[places["large"]] == ((10, 20, 320), (0.3, 0.0, 0.0))
+    assert figure.layout.xaxis.type == "log"
+
+
+def test_a_length_over_the_context_is_a_mark_below_the_axis_and_never_a_zero(report):
+    [section] = sections_of(report.accuracy, models_of(report))
+    [marks] = [trace for trace in section.chart["data"] if trace["mode"] == "markers"]
+    assert marks["x"] == pytest.approx([320])
+    assert marks["y"][0] < 0
+    assert section.chart["layout"]["yaxis"]["range"][0] < marks["y"][0]
+    assert cells(section.table, "small")[-1] == "over context"
+    assert cells(section.table, "large")[-1] == "0.0"
+
+
+def test_a_bucket_from_zero_makes_the_axis_linear(tmp_path):
+    write_results(tmp_path, {0: 0.5, 100: 0.4}, task="squad_by_length")
+    report = build_report([tmp_path])
+    [section] = sections_of(report.accuracy, models_of(report))
+    assert section.chart["layout"]["xaxis"]["type"] == "linear"
+    assert go.Figure(section.chart).layout.xaxis.range == (-4, 104)
+
+
+def test_a_single_length_makes_a_chart_too(tmp_path):
+    write_results(tmp_path, {10: 0.5})
+    report = build_report([tmp_path])
+    [section] = sections_of(report.accuracy, models_of(report))
+    assert section.chart["layout"]["xaxis"]["ticktext"] == ["10"]
+    assert section.chart["layout"]["xaxis"]["range"] == pytest.approx([0.5, 1.5])
+
+
+def test_the_leaderboard_sums_up_each_series_in_three_columns(report):
+    table = leaderboard_table(report.leaderboard, section_titles(report.accuracy), models_of(report))
+    assert table.groups == [("", 3), ("phonebook_copy", 3)]
+    assert len(table.columns) == sum(span for _, span in table.groups)
+    # The mean of 1.0 and 0.5; nothing is known beyond 20.
+    assert cells(table, "small")[3:] == ["75.0", "10", "20"]
+    assert cells(table, "large")[4:] == ["none", "none"]
+
+
+def test_a_task_is_called_by_its_name_unless_the_page_has_several_of_it(tmp_path):
+    write_results(tmp_path, {10: 1.0}, model="old")
+    newer = write_results(tmp_path, {10: 1.0}, model="new")
+    newer.write_text(newer.read_text().replace('"phonebook_copy_10": 1.0}', '"phonebook_copy_10": 2.0}'))
+    titles = section_titles(build_report([tmp_path]).accuracy)
+    assert sorted(titles.values()) == ["phonebook_copy, version 1.0", "phonebook_copy, version 2.0"]
+    assert list(section_titles(build_report([newer]).accuracy).values()) == ["phonebook_copy"]
+
+
+def test_wrong_answers_of_an_over_context_length_are_not_counted_as_none(report):
+    wrong = pd.DataFrame(
+        {
+            "label": ["small", "small"],
+            "series": ["phonebook_copy"] * 2,
+            "length": [20, 320],
+            "over_context": [False, True],
+            "n": [50, 50],
+            "wrong": pd.array([25, None], dtype="Int64"),
+            "other_entry": pd.array([0.6, None], dtype="Float64"),
+            "not_in_book": pd.array([0.4, None], dtype="Float64"),
+            "elsewhere": pd.array([0.0, None], dtype="Float64"),
+        }
+    )
+    [table] = wrong_answers_tables(wrong, {"phonebook_copy": "phonebook_copy"}, models_of(report))
+    assert [[cell.text for cell in row.cells] for row in table.rows] == [
+        ["small", "20", "50", "25", "60.0", "0.0", "40.0"],
+        ["small", "320", "50", "over context", "", "", ""],
+    ]
+
+
+def test_a_heat_map_has_a_square_for_each_length_and_part_of_the_book(report):
+    depths = pd.DataFrame(
+        {
+            "label": "small",
+            "series": "phonebook_copy",
+            "length": [10, 320, 10],
+            "depth_from": [0.0, 0.0, 0.5],
+            "depth_to": [0.5, 0.5, 1.0],
+            "n": [20, 20, 10],
+            "accuracy": pd.array([0.25, None, 1.0], dtype="Float64"),
+            "low": pd.array([0.1, None, 0.7], dtype="Float64"),
+            "high": pd.array([0.5, None, 1.0], dtype="Float64"),
+        }
+    )
+    [grid] = heat_maps(depths, {"phonebook_copy": "phonebook_copy"}, models_of(report))["phonebook_copy"]
+    texts = [(part, [square and square.text for square in squares]) for part, squares in grid.rows]
+    assert texts == [("0 to 50 %", ["25", "-"]), ("50 to 100 %", ["100", None])]
+    assert grid.rows[0][1][0].note == "25.0% of 20 prompts, 95 % interval 10.0% to 50.0%"
+    # Light squares have black figures, dark ones white.
+    assert [squares[0].ink for _, squares in grid.rows] == ["#000000", "#ffffff"]
+
+
+def test_the_page_is_one_file_whose_policy_lets_nothing_else_in(report):
+    outline = Outline(render_page(report))
+    policy = next(tag["content"] for _, tag in outline.tags if tag.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in re.search("script-src[^;]*", policy)[0]
+    assert not [tag for _, tag in outline.tags if "src" in tag or not tag.get("href", "#").startswith("#")]
+
+
+def test_the_headings_are_in_order_and_every_section_has_its_own(report):
+    outline = Outline(render_page(report))
+    levels = [int(tag[1]) for tag, _ in outline.tags if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    ids = [tag["id"] for _, tag in outline.tags if "id" in tag]
+    assert len(ids) == len(set(ids))
+    assert {tag["aria-labelledby"] for name, tag in outline.tags if name == "section"} <= set(ids)
+
+
+def test_a_hostile_model_name_stays_text(tmp_path):
+    write_results(tmp_path, {10: 1.0}, model=HOSTILE)
+    plain = Outline(render_page(build_report([write_results(tmp_path / "plain", {10: 1.0}, model="plain")])))
+    hostile = Outline(render_page(build_report([tmp_path])))
+    kinds = {tag for tag, _ in plain.tags}
+    assert {tag for tag, _ in hostile.tags} == kinds
+    assert not [tag for _, tag in hostile.tags if any(name.startswith("on") for name in tag)]
+    json.loads(hostile.scripts["charts"])
+
+
+def test_the_same_report_gives_the_same_page(report):
+    assert render_page(report) == render_page(replace(report))

@@ -1,14 +1,17 @@
 """``copy-eval run``: evaluates models on tasks, all with the same prompts, and goes on where an earlier run stopped."""
 
 import argparse
+import importlib.util
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from copy_eval.errors import UserError
 
 if TYPE_CHECKING:
+    from copy_eval.runs.runner import EvaluateAll
     from copy_eval.runs.suite import Suite
 
 _DESCRIPTION = """
@@ -22,7 +25,9 @@ exit codes: 0 every cell is done, 1 a cell failed (DIR/failures.jsonl says why),
 
 examples:
   copy-eval run tiny --out results
+  copy-eval run paper --dry-run
   copy-eval run my-suite.yaml --out results --settings num_samples=50
+  copy-eval run my-suite.yaml --out results --ray
   copy-eval run --model mamba_ssm --pretrained state-spaces/mamba-370m --tasks copy_eval --out results
 """
 
@@ -43,6 +48,18 @@ def add_parser(subcommands: Any) -> None:
     parser.add_argument(
         "--settings", nargs="+", default=[], metavar="KEY=VALUE", help="override settings, such as num_samples=50"
     )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="run nothing: list the cells with their prompts, tokens, and an estimate of forward FLOPs and memory",
+    )
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="evaluate models side by side with Ray, on this machine or the cluster at ADDRESS (auto, HOST:PORT)",
+    )
     model = parser.add_argument_group("without a suite")
     model.add_argument("--model", metavar="ADAPTER", help="pythia, mamba_ssm or another of lm-eval's")
     model.add_argument("--pretrained", metavar="NAME", help="hub id, folder, or packaged checkpoint")
@@ -59,6 +76,10 @@ def run(options: argparse.Namespace) -> int:
     os.environ["TQDM_DISABLE"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # as lm-eval's own command
     suite = _read_suite(options)
+    if options.dry_run:
+        return _print_costs(suite)
+    if options.ray is not None:
+        _check_ray(options.ray)
     if options.out is None:
         raise UserError("name a folder for the results with --out")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -69,15 +90,43 @@ def run(options: argparse.Namespace) -> int:
         try:
             from copy_eval.runs.runner import run_suite  # here begin the seconds of loading torch
 
-            failures = run_suite(suite, options.out, progress)
+            failures = run_suite(suite, options.out, progress, _way_of_evaluating(options.ray))
         except KeyboardInterrupt:
             print("stopped; the same command goes on with the cells that are left", file=sys.stderr)
             return 130
     print(
-        f"{progress.evaluated} cells evaluated, {progress.done_before} done before, {progress.failed} failed; "
+        f"evaluated: {progress.evaluated}, done before: {progress.done_before}, failed: {progress.failed}; "
         f"results in {options.out}"
     )
     return 1 if failures else 0
+
+
+def _print_costs(suite: "Suite") -> int:
+    """Print what the cells will cost, and return 0."""
+    from tqdm import tqdm
+
+    from copy_eval.runs.cost import estimate_suite
+    from copy_eval.runs.cost_table import format_costs
+
+    with tqdm(total=len(suite.cells()), desc="cells", disable=None, leave=False) as bar:
+        costs = estimate_suite(suite, on_cell=bar.update)
+    print(format_costs(costs))
+    return 0
+
+
+def _check_ray(address: str) -> None:
+    """Check that Ray is installed and that ``address`` may be one, before the seconds of loading torch."""
+    if importlib.util.find_spec("ray") is None:
+        raise UserError('--ray needs Ray, which is not installed: pip install "copy-eval[ray]"')
+    if address not in ("local", "auto") and ":" not in address:
+        raise UserError(f"--ray {address}: not an address (auto or HOST:PORT); SUITE stands before --ray")
+
+
+def _way_of_evaluating(address: str | None) -> "EvaluateAll":
+    from copy_eval.runs.ray_pool import evaluate_with_ray
+    from copy_eval.runs.runner import evaluate_in_turn
+
+    return evaluate_in_turn if address is None else partial(evaluate_with_ray, address=address)
 
 
 def _read_suite(options: argparse.Namespace) -> "Suite":

@@ -1,0 +1,128 @@
+"""Whole runs of the packaged checkpoints: equal to lm-eval's own, resumed, and going on after a failure."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from lm_eval import simple_evaluate
+from lm_eval.loggers import EvaluationTracker
+from lm_eval.tasks import TaskManager
+
+from copy_eval.runs.evaluate import load_task
+from copy_eval.runs.events import CellEvent
+from copy_eval.runs.progress import Progress
+from copy_eval.runs.runner import run_suite
+from copy_eval.runs.suite import ModelEntry
+from copy_eval.runs.task_names import TASKS
+from tests.runs.conftest import MAMBA, PYTHIA
+
+
+def reports(folder: Path) -> dict[str, dict]:
+    """Return the reports of a folder by task, and check that each task has one."""
+    found = [json.loads(file.read_text()) for file in folder.glob("results_*.json")]
+    by_task = {task: report for report in found for task in report["results"]}
+    assert len(by_task) == len(found)
+    return by_task
+
+
+def sample_lines(folder: Path, task: str) -> Iterator[str]:
+    [file] = folder.glob(f"samples_{task}_2*.jsonl")
+    yield from file.read_text().splitlines()
+
+
+@pytest.mark.parametrize("model", [PYTHIA, MAMBA], ids=lambda model: model.name)
+def test_the_files_are_those_of_lm_eval(results, suite, model, tmp_path):
+    """lm_eval's command does what stands here; only its index holds all other tasks as well."""
+    metadata = {"pretrained": model.pretrained, **suite.settings}
+    tracker = EvaluationTracker(output_path=str(tmp_path))
+    theirs = simple_evaluate(
+        model=model.adapter,
+        model_args={"pretrained": model.pretrained},
+        tasks=list(suite.tasks),
+        batch_size=2,
+        task_manager=TaskManager(include_path=TASKS, include_defaults=False, metadata=metadata),
+        evaluation_tracker=tracker,
+    )
+    samples = theirs.pop("samples")
+    tracker.save_results_aggregated(theirs, samples)
+    for task in suite.tasks:
+        tracker.save_results_samples(task, samples[task])
+    [their_file] = tmp_path.glob("*/results_*.json")
+    their_report = json.loads(their_file.read_text())
+    ours = reports(results / model.name)
+    assert sorted(ours) == sorted(suite.tasks)
+    for task, report in ours.items():
+        assert report.keys() == their_report.keys()
+        for part in ("results", "versions", "n-shot", "higher_is_better", "n-samples", "task_hashes"):
+            assert report[part][task] == their_report[part][task]
+        assert report["configs"][task] == {
+            **their_report["configs"][task],
+            "metadata": {k: v for k, v in their_report["configs"][task]["metadata"].items() if k != "pretrained"},
+        }
+        seeds = {f"{kind}_seed" for kind in ("random", "numpy", "torch", "fewshot")}  # nothing is drawn at random
+        assert report["config"].keys() == their_report["config"].keys() - seeds
+        for name in ("model_name", "model_source", "tokenizer_eos_token", "max_length", "lm_eval_version"):
+            assert report[name] == their_report[name]
+        assert list(sample_lines(results / model.name, task)) == list(sample_lines(their_file.parent, task))
+
+
+def test_what_is_done_is_skipped_and_what_is_missing_is_evaluated(results, suite, tmp_path):
+    results = shutil.copytree(results, tmp_path / "results")
+    before = set(results.rglob("results_*.json"))
+    removed = next(file for file in sorted(before) if "tiny-mamba" in str(file))
+    removed.unlink()
+    progress = Progress()
+    assert run_suite(replace(suite, models=(replace(PYTHIA, batch_size=1), MAMBA)), results, progress) == []
+    assert (progress.done_before, progress.evaluated) == (3, 1)
+    after = set(results.rglob("results_*.json"))
+    assert before - after == {removed}
+    assert len(after - before) == 1
+
+
+def test_a_model_that_cannot_be_loaded_leaves_its_reason_and_the_others_go_on(suite, tmp_path):
+    absent = ModelEntry("absent", "hf", "copy-eval/no-such-model")
+    out = tmp_path / "results"
+    small = replace(suite, models=(absent, PYTHIA), tasks=("phonebook_copy_10",))
+    [failure] = run_suite(small, out, Progress())
+    assert (failure.cell.label, failure.cell.task) == ("absent", "phonebook_copy_10")
+    assert reports(out / "tiny-pythia").keys() == {"phonebook_copy_10"}
+    [row] = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
+    assert (row["model"], row["revision"], row["task"]) == ("absent", None, "phonebook_copy_10")
+    assert row["reason"].startswith("OSError: ")
+    assert "\n" not in row["reason"]
+    assert "Traceback" in row["details"]
+    assert run_suite(replace(small, models=(PYTHIA,)), out, Progress()) == []
+    assert not (out / "failures.jsonl").exists()
+
+
+def test_a_task_without_its_text_fails_for_every_model_and_the_others_go_on(suite, tmp_path):
+    text = tmp_path / "short.txt"
+    text.write_text("far too short")
+    settings = {**suite.settings, "c4_path": str(text), "length_tokenizer": "tiny-pythia"}
+    broken = replace(suite, models=(PYTHIA,), tasks=("c4_copy_25", "phonebook_copy_10"), settings=settings)
+    [failure] = run_suite(broken, tmp_path / "results", Progress())
+    assert failure.cell.task == "c4_copy_25"
+    assert "needs more text" in failure.reason
+    assert reports(tmp_path / "results" / "tiny-pythia").keys() == {"phonebook_copy_10"}
+
+
+def test_the_prompts_of_a_task_are_made_once_for_all_models(suite):
+    assert load_task("phonebook_copy_10", suite.settings) is load_task("phonebook_copy_10", dict(suite.settings))
+
+
+def test_progress_names_each_cell_with_its_accuracy_and_its_failures(suite, capsys):
+    cell, other = suite.cells()[:2]
+    with Progress() as progress:
+        progress.start([cell, other], [cell, other], {cell.task: 10, other.task: 30})
+        progress.on_event(CellEvent(cell, "loading"))
+        progress.on_event(CellEvent(cell, "running", prompts=2))
+        progress.on_event(CellEvent(cell, "done", prompts=2, accuracy=0.5))
+        progress.on_event(CellEvent(other, "failed", reason="no [bold]memory"))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "tiny-pythia  phonebook_copy_10  0.500  (2 prompts, 0.0 s)",
+        "tiny-pythia  phonebook_reversed_10  FAILED: no [bold]memory",
+    ]

@@ -2,6 +2,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -42,7 +43,7 @@ class Outline(HTMLParser):
         self.tags.append((tag, dict(attributes)))
         self._in_script = dict(attributes).get("id", "") if tag == "script" else None
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag):  # noqa: ARG002
         self._in_script = None
 
     def handle_data(self, data):
@@ -160,7 +161,7 @@ def test_the_headings_are_in_order_and_every_section_has_its_own(report):
     levels = [int(tag[1]) for tag, _ in outline.tags if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     ids = [tag["id"] for _, tag in outline.tags if "id" in tag]
     assert len(ids) == len(set(ids))
     assert {tag["aria-labelledby"] for name, tag in outline.tags if name == "section"} <= set(ids)

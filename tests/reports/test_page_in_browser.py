@@ -182,7 +182,7 @@ def test_the_page_fits_a_phone_and_its_tables_scroll_in_their_boxes(page):
         try:
             WebDriverWait(page, 5).until(
                 lambda page: page.execute_script(
-                    "return [...document.querySelectorAll('.chart svg')].every(chart => chart.clientWidth <= innerWidth)"
+                    "return [...document.querySelectorAll('.chart svg')].every(svg => svg.clientWidth <= innerWidth)"
                 )
             )
             box = page.find_element(By.CSS_SELECTOR, "section[aria-labelledby=leaderboard] .scroll")

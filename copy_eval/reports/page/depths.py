@@ -1,6 +1,8 @@
 """The page's heat maps: exact match by the place of the answer in the phonebook and the length of the book."""
 
+from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib import colormaps
@@ -43,25 +45,28 @@ def heat_maps(depths: pd.DataFrame, titles: dict[str, str], models: list[Model])
         titles: of the series.
         models: of the page, in the order of the maps.
     """
-    maps = {}
+    maps: dict[str, list[HeatMap]] = {}
     for series, rows in depths.groupby("series"):
         of_label = dict(list(rows.groupby("label")))
-        maps[titles[str(series)]] = [
-            _heat_map(of_label[model.label], model) for model in models if model.label in of_label
-        ]
+        present = [model for model in models if model.label in of_label]
+        maps[titles[str(series)]] = [_heat_map(of_label[model.label], model) for model in present]
     return maps
 
 
 def _heat_map(depths: pd.DataFrame, model: Model) -> HeatMap:
     lengths = sorted(depths["length"].unique())
-    rows = []
-    for (start, end), part in depths.groupby(["depth_from", "depth_to"]):
-        cells = {cell.length: _square(cell) for cell in part.itertuples()}
-        rows.append((f"{100 * start:.0f} to {100 * end:.0f} %", [cells.get(length) for length in lengths]))
+    squares: dict[tuple[float, float], dict[int, Square]] = defaultdict(dict)
+    cell: Any
+    for cell in depths.sort_values("depth_from").itertuples():
+        squares[cell.depth_from, cell.depth_to][cell.length] = _square(cell)
+    rows = [
+        (f"{100 * start:.0f} to {100 * end:.0f} %", [of_length.get(length) for length in lengths])
+        for (start, end), of_length in squares.items()
+    ]
     return HeatMap(model, lengths, rows)
 
 
-def _square(cell: tuple) -> Square:
+def _square(cell: Any) -> Square:
     if pd.isna(cell.accuracy):
         return Square("-", OVER_CONTEXT, "transparent", "inherit")
     colour = to_hex(colormaps["Blues"](cell.accuracy))

@@ -1,5 +1,7 @@
 """The page's leaderboard: what sums up each model's curves."""
 
+from typing import Any
+
 import pandas as pd
 
 from copy_eval.reports.figures import human_size
@@ -19,13 +21,10 @@ def leaderboard_table(board: pd.DataFrame, titles: dict[str, str], models: list[
     columns = [Column("Model", is_text=True), Column("Architecture", is_text=True), Column("Parameters")]
     for _ in titles:
         columns += [Column("Area", starts_group=True), *(Column(f"Length\nat {percent} %") for percent in (90, 50))]
-    rows = [
-        Row(
-            [model_cell(model), *_about(entry), *(cell for series in titles for cell in _sums(entry, series))],
-            model.place,
-        )
-        for model, (_, entry) in zip(models, board.iterrows(), strict=True)
-    ]
+    rows = []
+    for model, (_, entry) in zip(models, board.iterrows(), strict=True):
+        sums = [cell for series in titles for cell in _sums(entry, series)]
+        rows.append(Row([model_cell(model), *_about(entry), *sums], model.place))
     caption = "Area under the curve in percent, with the lengths that it covers, and effective lengths, by task"
     return Table(caption, columns, rows, groups=[("", 3), *((title, 3) for title in titles.values())])
 
@@ -44,7 +43,7 @@ def _sums(entry: pd.Series, series: str) -> list[Cell]:
     return [shown, *(_effective_length(entry[f"{series}_effective_length_{percent}"]) for percent in (90, 50))]
 
 
-def _effective_length(length: object) -> Cell:
+def _effective_length(length: Any) -> Cell:
     if isinstance(length, int):
         return Cell(str(length), length)
     if length == NOT_REACHED:

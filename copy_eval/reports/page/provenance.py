@@ -1,5 +1,7 @@
 """Where the page's numbers come from: the prompts of each task and the files of each run."""
 
+from typing import Any
+
 import pandas as pd
 
 from copy_eval.reports.page.models import Model
@@ -9,7 +11,7 @@ from copy_eval.reports.page.sortable import Cell, Column, Row, Table
 def prompts_table(accuracy: pd.DataFrame) -> Table:
     """Return a row for each set of prompts: task, version, fingerprint, and how many models answered it."""
     key = ["task", "length", "task_name", "text", "task_version", "prompts_sha256", "n"]
-    sets = accuracy.groupby(key, dropna=False, as_index=False)["label"].nunique()
+    sets = accuracy.groupby(key, dropna=False, as_index=False).agg(models=("label", "nunique"))
     return Table(
         caption="Prompts by task: the version of the task, and the fingerprint of the prompts",
         columns=[
@@ -20,19 +22,20 @@ def prompts_table(accuracy: pd.DataFrame) -> Table:
             Column("Text", is_text=True),
             Column("Fingerprint", is_text=True),
         ],
-        rows=[
-            Row(
-                [
-                    _text_cell(row.task_name),
-                    _text_cell(row.task_version),
-                    Cell(f"{row.n:,}", int(row.n)),
-                    Cell(str(row.label), row.label),
-                    _text_cell(row.text),
-                    _text_cell(row.prompts_sha256),
-                ]
-            )
-            for row in sets.itertuples()
-        ],
+        rows=[_prompts_row(entry) for entry in sets.itertuples()],
+    )
+
+
+def _prompts_row(entry: Any) -> Row:
+    return Row(
+        [
+            _text_cell(entry.task_name),
+            _text_cell(entry.task_version),
+            Cell(f"{entry.n:,}", entry.n),
+            Cell(str(entry.models), entry.models),
+            _text_cell(entry.text),
+            _text_cell(entry.prompts_sha256),
+        ]
     )
 
 
@@ -53,21 +56,22 @@ def files_table(accuracy: pd.DataFrame, models: list[Model]) -> Table:
             Column("Tasks"),
             Column("File", is_text=True),
         ],
-        rows=[
-            Row(
-                [
-                    _text_cell(row.label),
-                    _text_cell(row.adapter),
-                    _text_cell(f"{row.date:%Y-%m-%d %H:%M}"),
-                    Cell(str(row.tasks), row.tasks),
-                    _text_cell(row.file),
-                ],
-                places[row.label],
-            )
-            for row in files.itertuples()
-        ],
+        rows=[_file_row(entry, places) for entry in files.itertuples()],
     )
 
 
-def _text_cell(text: object) -> Cell:
+def _file_row(entry: Any, places: dict[str, int]) -> Row:
+    return Row(
+        [
+            _text_cell(entry.label),
+            _text_cell(entry.adapter),
+            _text_cell(f"{entry.date:%Y-%m-%d %H:%M}"),
+            Cell(str(entry.tasks), entry.tasks),
+            _text_cell(entry.file),
+        ],
+        places[entry.label],
+    )
+
+
+def _text_cell(text: Any) -> Cell:
     return Cell("", None) if pd.isna(text) else Cell(str(text), str(text))

@@ -49,7 +49,7 @@ class Section:
 def sections_of(accuracy: pd.DataFrame, models: list[Model]) -> list[Section]:
     """Return the sections of ``Report.accuracy``, one for each series."""
     titles = section_titles(accuracy)
-    return [_section(titles[series], rows, models) for series, rows in accuracy.groupby("series")]
+    return [_section(titles[str(series)], rows, models) for series, rows in accuracy.groupby("series")]
 
 
 def section_titles(frame: pd.DataFrame) -> dict[str, str]:
@@ -61,6 +61,7 @@ def section_titles(frame: pd.DataFrame) -> dict[str, str]:
 
 def _section(title: str, accuracy: pd.DataFrame, models: list[Model]) -> Section:
     points: dict[str, dict[int, Any]] = defaultdict(dict)
+    row: Any
     for row in accuracy.sort_values("length").itertuples():
         points[row.label][row.length] = row
     of_model = {model: points[model.label] for model in models if model.label in points}

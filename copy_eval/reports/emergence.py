@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.figures import describe_prompts, figure_settings, format_accuracy_axis, wrap_title
+from copy_eval.reports.figures import figure_settings, format_accuracy_axis, wrap_title
 from copy_eval.reports.labels import shorten
-from copy_eval.reports.series import length_names, length_unit
+from copy_eval.reports.series import describe_prompts, length_names, length_unit
 
 FEWEST_STEPS = 3
 """Training steps from which on a model has a curve."""

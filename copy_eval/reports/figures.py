@@ -68,12 +68,6 @@ def format_accuracy_axis(axes: Axes) -> None:
     axes.set_yticks(np.linspace(0, 1, 6))
 
 
-def describe_prompts(rows: pd.DataFrame) -> str:
-    """Say how many prompts a length has."""
-    fewest, most = rows["n"].min(), rows["n"].max()
-    return f"{fewest} prompts a length" if fewest == most else f"{fewest} to {most} prompts a length"
-
-
 def human_size(parameters: object) -> str:
     """Write a number of parameters for people, "1.6M"; empty where it is missing."""
     if pd.isna(parameters):  # type: ignore[call-overload]

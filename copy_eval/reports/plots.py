@@ -11,7 +11,6 @@ from matplotlib.transforms import offset_copy
 
 from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.figures import (
-    describe_prompts,
     few_steps,
     figure_settings,
     format_accuracy_axis,
@@ -19,7 +18,7 @@ from copy_eval.reports.figures import (
     wrap_title,
 )
 from copy_eval.reports.labels import shorten
-from copy_eval.reports.series import is_linear, length_names, length_unit
+from copy_eval.reports.series import describe_prompts, is_linear, length_names, length_unit
 from copy_eval.reports.styles import Style, model_styles
 
 _STEPS = 4

@@ -65,3 +65,9 @@ _UNITS = {
 def length_unit(task: str) -> str:
     """Return what the lengths of a task count, as the label of an axis."""
     return next((unit for prefix, unit in _UNITS.items() if task.startswith(prefix)), "length")
+
+
+def describe_prompts(rows: pd.DataFrame) -> str:
+    """Say how many prompts a length has."""
+    fewest, most = rows["n"].min(), rows["n"].max()
+    return f"{fewest} prompts a length" if fewest == most else f"{fewest} to {most} prompts a length"

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-_RUNS = ("=", "+", "-", "@", "\t")
+_RUNS = ("=", "+", "-", "@", "\t", "\n")
 """A cell that begins with one of these is a formula, or may become one, in Excel and its like."""
 
 

@@ -85,8 +85,9 @@ def wrong_answers(results: pd.DataFrame) -> pd.DataFrame:
     of_phonebooks = results.groupby(["file", "task_name"])["metric"].transform(lambda names: names.isin(kinds).any())
     asked = results[of_phonebooks & results["metric"].isin(["exact_match", *kinds])]
     key = ["label", "series", "title", "task", "task_version", "length", "over_context", "n"]
-    wide = asked.pivot(index=key, columns="metric", values="value").reset_index().rename(columns=kinds)
-    shares = wide.reindex(columns=[*key, "exact_match", *kinds.values()]).rename_axis(columns=None)
+    wide = asked.pivot(index=key, columns="metric", values="value").reindex(columns=["exact_match", *kinds])
+    in_order = asked[key].drop_duplicates()
+    shares = in_order.merge(wide.rename(columns=kinds).reset_index(), on=key)
     shares["elsewhere"] = (1 - shares["other_entry"] - shares["not_in_book"]).clip(lower=0)
     shares.insert(len(key), "wrong", ((1 - shares.pop("exact_match")) * shares["n"]).round().astype("Int64"))
     return shares

@@ -8,8 +8,10 @@ from lm_eval.tasks import TaskManager
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.pythia import PythiaLM
 from copy_eval.packaged import PACKAGED
-from copy_eval.tasks.phonebook.dataset import build_dataset
+from copy_eval.tasks.c4.dataset import build_dataset as build_c4
+from copy_eval.tasks.phonebook.dataset import build_dataset as build_phonebook
 from tests.model_adapters.support import answer, assert_same_answers
+from tests.tasks.real_data import C4_SAMPLE, needs_real_data
 
 ADAPTERS = {"tiny-pythia": PythiaLM, "tiny-mamba": MambaLM}
 
@@ -19,11 +21,16 @@ def loaded(request):
     return ADAPTERS[request.param](pretrained=request.param, device="cpu", batch_size=16)
 
 
-@pytest.fixture(scope="module")
-def prompts():
-    """Prompts of unequal length, in no order."""
-    metadata = {"num_samples": 8, "data_seed": 7}
-    return [prompt for length in (40, 5, 12) for prompt in build_dataset(metadata, length)["test"]["prompt"]]
+@pytest.fixture(scope="module", params=["phonebook", pytest.param("c4", marks=needs_real_data)])
+def task(request):
+    """Real prompts of unequal length, in no order, and how the task ends their answers."""
+    settings = {"num_samples": 6, "data_seed": 7}
+    if request.param == "phonebook":
+        lengths, build, ending = (40, 5, 12), build_phonebook, {"until": ["\n"], "max_gen_toks": 16}
+    else:
+        lengths, build, ending = (60, 25), build_c4, {"until": ["\n\n"], "max_gen_toks": 125}
+        settings |= {"c4_path": str(C4_SAMPLE), "length_tokenizer": "tiny-pythia"}
+    return [prompt for length in lengths for prompt in build(settings, length)["test"]["prompt"]], ending
 
 
 def exact_match(model, task):
@@ -47,16 +54,19 @@ def test_tiny_mamba_does_so_in_short_books_only():
     assert long <= short / 2
 
 
-def test_a_batch_answers_as_each_prompt_alone_and_as_without_drafts(loaded, prompts):
-    together = answer(loaded, prompts)
-    alone = type(loaded)(pretrained=loaded.pretrained, device="cpu", batch_size=1, draft=0)
-    assert_same_answers(alone, prompts, together, answer(alone, prompts))
+def test_a_batch_answers_as_each_prompt_alone_as_without_drafts_and_as_lm_evals_hf(loaded, task, tmp_path):
+    prompts, ending = task
+    alone = type(loaded)(pretrained=loaded.pretrained, device="cpu", batch_size=1)
+    undrafted = type(loaded)(pretrained=loaded.pretrained, device="cpu", batch_size=1, draft=0)
+    loaded.model.save_pretrained(tmp_path)  # a Mamba in transformers' layout, for transformers' own generate
+    loaded.tokenizer.save_pretrained(tmp_path)
+    hf = HFLM(pretrained=str(tmp_path), device="cpu", dtype="float32", batch_size=1)
 
+    together = answer(loaded, prompts, **ending)
 
-def test_tiny_pythia_answers_as_in_lm_evals_own_backend(prompts):
-    ours = PythiaLM(pretrained="tiny-pythia", device="cpu", batch_size=16)
-    theirs = HFLM(pretrained=str(PACKAGED / "tiny-pythia"), device="cpu", dtype="float32", batch_size=1)
-    assert_same_answers(ours, prompts, answer(ours, prompts), answer(theirs, prompts))
+    assert len(set(together)) > len(prompts) / 2, "answers that are all alike would compare nothing"
+    for other in (alone, undrafted, hf):
+        assert_same_answers(alone, prompts, together, answer(other, prompts, **ending))
 
 
 @pytest.mark.parametrize("name", ADAPTERS)

@@ -1,5 +1,7 @@
 """What the tests of the adapters share besides fixtures."""
 
+import warnings
+
 import torch
 from lm_eval.api.instance import Instance
 
@@ -48,13 +50,34 @@ def logits_after_each(model: ExactLM, prompt: str):
     return model._model_call(torch.tensor([model.tok_encode(prompt)]))[0]
 
 
+TIE = 2e-4
+"""Two ways of computing a logit in float32 differ by 1e-4 at most here, so the choice between two logits that are
+nearer than twice that is open."""
+
+
 def assert_same_answers(model: ExactLM, prompts, answers, expected):
-    """Assert that answers are equal; where they are not, say how near to a tie the model was when they parted."""
+    """Assert that answers are equal, or part where the model's best two logits tie, which is reported as a warning."""
     for prompt, text, wanted in zip(prompts, answers, expected, strict=True):
         if text == wanted:
             continue
-        tokens, other = model.tok_encode(text), model.tok_encode(wanted)
-        same = next((i for i, pair in enumerate(zip(tokens, other, strict=False)) if pair[0] != pair[1]), len(tokens))
-        logits = model._model_call(torch.tensor([model.tok_encode(prompt) + tokens[:same]]))[0, -1]
-        best, second = logits.topk(2).values.tolist()
-        raise AssertionError(f"{text!r} is not {wanted!r} after {prompt!r}; the best two logits are {best}, {second}")
+        same = next((i for i, pair in enumerate(zip(text, wanted, strict=False)) if pair[0] != pair[1]), None)
+        place, gap = find_tie(model, prompt, min(text, wanted, key=len)[:same])
+        parted = f"{text!r} is not {wanted!r} after {prompt!r}"
+        assert gap < TIE, f"{parted}, and up to there the best two logits are at least {gap} apart"
+        warnings.warn(f"{parted}: a tie at token {place}, the best two logits are {gap} apart", stacklevel=2)
+
+
+def find_tie(model: ExactLM, prompt: str, shared: str):
+    """Decode greedily by full forward passes while the text begins ``shared``.
+
+    Returns:
+        The token of the answer at which the best two logits were nearest to each other, and how near.
+    """
+    tokens, gaps = model.tok_encode(prompt), []
+    size = len(tokens)
+    # A character that is not whole yet is shown as a replacement character.
+    while shared.startswith(model.tok_decode(tokens[size:]).rstrip("\ufffd")) and len(gaps) <= len(shared.encode()):
+        (best, second), (chosen, _) = (top.tolist() for top in model._model_call(torch.tensor([tokens]))[0, -1].topk(2))
+        gaps.append(best - second)
+        tokens.append(chosen)
+    return min(enumerate(gaps), key=lambda item: item[1])

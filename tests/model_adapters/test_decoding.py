@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.models.huggingface import HFLM
 from transformers import (
+    AutoModelForCausalLM,
     BloomConfig,
     BloomForCausalLM,
     LlamaConfig,
@@ -21,7 +22,7 @@ from copy_eval.model_adapters.decoding import StopRule
 from copy_eval.model_adapters.drafting import Trust
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.pythia import PythiaLM
-from tests.model_adapters.support import MAMBA1, MAMBA2, PROMPTS, VOCAB, answer, assert_same_answers
+from tests.model_adapters.support import MAMBA1, MAMBA2, PROMPTS, VOCAB, answer, assert_same_answers, logits_after_each
 
 LLAMA = LlamaConfig(
     vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
@@ -179,7 +180,27 @@ def test_a_model_with_grouped_heads_answers_like_hf(write):
     folder = str(write(LlamaForCausalLM, LLAMA))
     hf = HFLM(pretrained=folder, device="cpu", dtype="float32", batch_size=1)
 
-    assert answer(PythiaLM(pretrained=folder, device="cpu", batch_size=16), REPEATS) == answer(hf, REPEATS)
+    expected = answer(hf, REPEATS)
+
+    for options in ({"batch_size": 16}, {"batch_size": 1}, {"batch_size": 1, "draft": 0}):
+        model = PythiaLM(pretrained=folder, device="cpu", **options)
+        assert_same_answers(model, REPEATS, answer(model, REPEATS), expected)
+
+
+def test_answers_that_differ_are_excused_by_a_tie_only(neox_folder, tokenizer):
+    network = AutoModelForCausalLM.from_pretrained(neox_folder, dtype=torch.float32)
+    model = PythiaLM(pretrained=network, tokenizer=tokenizer)
+    text = answer(model, PROMPTS[:1], until=[], max_gen_toks=1)
+    chosen = int(logits_after_each(model, PROMPTS[0])[-1].argmax())
+    with pytest.raises(AssertionError, match="at least"):
+        assert_same_answers(model, PROMPTS[:1], text, ["Q"])
+
+    with torch.no_grad():
+        head = network.get_output_embeddings().weight
+        head[tokenizer.encode("Q")[0]] = head[chosen]
+
+    with pytest.warns(UserWarning, match="a tie at token 0"):
+        assert_same_answers(model, PROMPTS[:1], text, ["Q"])
 
 
 @pytest.mark.parametrize(("kind", "config"), [(MistralForCausalLM, MISTRAL), (BloomForCausalLM, BLOOM)])
@@ -187,7 +208,8 @@ def test_a_sliding_window_or_no_positions_means_no_drafts_but_the_same_answers(k
     folder = str(write(kind, config))
     hf = HFLM(pretrained=folder, device="cpu", dtype="float32", batch_size=1)
 
-    assert answer(PythiaLM(pretrained=folder, device="cpu", batch_size=4), REPEATS) == answer(hf, REPEATS)
+    model = PythiaLM(pretrained=folder, device="cpu", batch_size=4)
+    assert_same_answers(model, REPEATS, answer(model, REPEATS), answer(hf, REPEATS))
     assert forward_passes
     assert not any(forward_passes)
 

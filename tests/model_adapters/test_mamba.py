@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.state_spaces import translate_config
 from tests.model_adapters.reference_mamba import draw_weights, reference_logits
-from tests.model_adapters.support import MAMBA1, MAMBA2, PROMPTS, answer, logits_after_each
+from tests.model_adapters.support import MAMBA1, MAMBA2, PROMPTS, answer, assert_same_answers, logits_after_each
 
 
 def load(folder, **options):
@@ -54,9 +54,13 @@ def test_a_batch_answers_like_one_prompt_at_a_time_and_like_hf_on_the_converted_
     expected = answer(hf, max_gen_toks=20)
 
     assert len(set(expected)) == len(PROMPTS), "answers that are all alike would compare nothing"
-    assert answer(model, max_gen_toks=20) == expected
-    assert answer(load(mamba_folder, batch_size=1), max_gen_toks=20) == expected
-    assert answer(load(tmp_path, batch_size=5), max_gen_toks=20) == expected, "the transformers layout"
+    for other in (
+        model,
+        load(mamba_folder, batch_size=1),
+        load(mamba_folder, batch_size=1, draft=0),
+        load(tmp_path, batch_size=5),  # the transformers layout
+    ):
+        assert_same_answers(model, PROMPTS, answer(other, max_gen_toks=20), expected)
 
 
 def test_every_token_of_an_answer_is_the_argmax_of_a_full_forward_pass(model):

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from copy_eval.model_adapters.step_graphs import LayerStates, Step, StepGraphs
 from copy_eval.model_adapters.weights import load_checked
 
 
@@ -43,10 +44,23 @@ class KernelRun:
     model rejects it, the prompt is prefilled once more with the part that stands.
     """
 
-    def __init__(self, model: torch.nn.Module, device: torch.device, room: int) -> None:
-        self._model, self._device = model, device
-        self._room = room  # tokens that may follow a prompt
+    def __init__(
+        self, model: torch.nn.Module, device: torch.device, room: int, step_graphs: StepGraphs | None = None
+    ) -> None:
+        """Begin a batch.
+
+        Args:
+            model: mamba-ssm's.
+            device: its device.
+            room: the most tokens that may follow a prompt.
+            step_graphs: of the model, kept from batch to batch; None to launch each step's kernels one by one, as the
+                attention layers of a hybrid need it, whose states grow.
+        """
+        self._model, self._device, self._room = model, device, room
+        self._step_graphs = step_graphs
+        self._step: Step | None = None
         self._params: Any = None
+        self._rows = 0
         self._texts: list[list[int]] = []  # each row's prompt and draft, while there is no step beyond them
         self._draft_sizes: list[int] = []
 
@@ -59,9 +73,7 @@ class KernelRun:
         """Take in each row's tokens and its draft; return the choices after the last token and each drafted one."""
         if self._params is not None:
             self._texts = []
-            choices = self._forward(torch.tensor(tokens, device=self._device), 1)
-            self._params.seqlen_offset += 1
-            return choices
+            return self._take_step(tokens)
         self._texts = [[*row, *draft] for row, draft in zip(tokens, drafts, strict=True)]
         self._draft_sizes = [len(draft) for draft in drafts]
         states, choices = [], []
@@ -74,7 +86,7 @@ class KernelRun:
 
     def keep(self, rows: Sequence[int], accepted: Sequence[int]) -> None:
         """Go on with these rows only, and of their last drafts with the first ``accepted`` tokens."""
-        before = self._states
+        before = self._states if self._step is None else self._step.states(self._rows)
         wrong = {
             row: self._draft_sizes[row] - count
             for row, count in zip(rows, accepted, strict=True)
@@ -91,11 +103,20 @@ class KernelRun:
             )
 
     @property
-    def _states(self) -> dict[int, tuple[torch.Tensor, ...]]:
-        states: dict[int, tuple[torch.Tensor, ...]] = self._params.key_value_memory_dict
+    def _states(self) -> LayerStates:
+        states: LayerStates = self._params.key_value_memory_dict
         return states
 
-    def _prefill(self, text: Sequence[int], last: int) -> tuple[dict[int, tuple[torch.Tensor, ...]], list[int]]:
+    def _take_step(self, tokens: Sequence[Sequence[int]]) -> list[list[int]]:
+        if self._step_graphs is not None:
+            if self._step is None:
+                self._step = self._step_graphs.begin(self._states)
+            return self._step.run(tokens)
+        choices = self._forward(torch.tensor(tokens, device=self._device), 1)
+        self._params.seqlen_offset += 1
+        return choices
+
+    def _prefill(self, text: Sequence[int], last: int) -> tuple[LayerStates, list[int]]:
         """Return the states after a text and the choices after its last tokens."""
         from mamba_ssm.utils.generation import InferenceParams
 
@@ -106,9 +127,9 @@ class KernelRun:
         self._params.seqlen_offset = len(text)
         return self._states, choices
 
-    def _stack(self, states: Sequence[dict[int, tuple[torch.Tensor, ...]]]) -> None:
+    def _stack(self, states: Sequence[LayerStates]) -> None:
         """Make the rows one batch; the last prefill's parameters serve all of them."""
-        self._rows = len(states)
+        self._rows, self._step = len(states), None
         self._params.key_value_memory_dict = (
             {
                 layer: tuple(torch.cat(parts) for parts in zip(*(state[layer] for state in states), strict=True))

@@ -17,9 +17,12 @@ from copy_eval.model_adapters.state_space_model import empty_states, find_state_
 from copy_eval.model_adapters.state_spaces import (
     build_transformers_model,
     is_hybrid,
+    name_as_state_spaces,
     read_state_spaces,
+    translate_back,
     translate_config,
 )
+from copy_eval.model_adapters.step_graphs import StepGraphs
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +34,7 @@ class MambaLM(ExactLM):
     """A state space model: ``lm_eval --model mamba_ssm --model_args pretrained=state-spaces/mamba-370m``."""
 
     _kernels = False
+    _step_graphs: StepGraphs | None = None
 
     def __init__(
         self,
@@ -44,7 +48,7 @@ class MambaLM(ExactLM):
 
         Args:
             pretrained: a folder, a hub id, or the packaged ``tiny-mamba``.
-            use_kernels: run mamba-ssm's kernels where they are installed (on CUDA, for the state-spaces layout).
+            use_kernels: run mamba-ssm's kernels on CUDA where they are installed.
             is_hf: without effect; an argument of lm-eval's own adapter. The layout is read off config.json.
             options: see ``ExactLM``.
 
@@ -53,6 +57,9 @@ class MambaLM(ExactLM):
         """
         self._use_kernels = use_kernels
         super().__init__(pretrained, **options)
+        # A hybrid's states grow, and autocast keeps casts of the weights that a graph would outlive.
+        if self._kernels and not is_hybrid(self._config_json) and self.mixed_precision_dtype is None:
+            self._step_graphs = StepGraphs(self.model, self.device)
 
     @property
     def context_length(self) -> int | None:
@@ -61,7 +68,7 @@ class MambaLM(ExactLM):
 
     def _get_config(self, pretrained: str, **options: Any) -> None:
         on_cuda = self.device.type == "cuda"
-        self._kernels = self._state_spaces and self._use_kernels and on_cuda and have_kernels()
+        self._kernels = self._use_kernels and on_cuda and have_kernels()
         if on_cuda and not have_kernels():
             _log.warning(
                 "mamba-ssm is not installed: transformers' Mamba runs instead, with the same results but slower; "
@@ -84,9 +91,13 @@ class MambaLM(ExactLM):
         super()._create_tokenizer(pretrained, tokenizer, **options)
 
     def _create_model(self, pretrained: str, **options: Any) -> None:
-        if not self._state_spaces:
+        if self._state_spaces:
+            self._create_from_state_spaces(pretrained, **options)
+        else:
             super()._create_model(pretrained, **options)
-            return
+            self._kernels = self._kernels and self._move_into_kernels(pretrained)
+
+    def _create_from_state_spaces(self, pretrained: str, **options: Any) -> None:
         tensors = read_state_spaces(pretrained, options["revision"], options["subfolder"])
         dtype = options["dtype"]
         if dtype == "auto":
@@ -99,6 +110,17 @@ class MambaLM(ExactLM):
             config = cast("MambaConfig | Mamba2Config", self._config)
             self._model = build_transformers_model(config, tensors, dtype, pretrained).to(self.device)
 
+    def _move_into_kernels(self, pretrained: str) -> bool:
+        """Put transformers' model into mamba-ssm's; return whether it is one that mamba-ssm has."""
+        model = find_state_space_model(self._model)
+        config = None if model is None else translate_back(model.config)
+        if model is not self._model or config is None:  # spread over devices, wrapped by an adapter of PEFT, or other
+            return False
+        tensors = name_as_state_spaces(model.state_dict())
+        self._model = build_kernel_model(config, tensors, self.device, model.dtype, pretrained)
+        self._model.generation_config = model.generation_config
+        return True
+
     def _model_call(self, inps: torch.Tensor, *tensors: Any, **options: Any) -> torch.Tensor:
         model = find_state_space_model(self.model)
         if model is None:
@@ -110,7 +132,9 @@ class MambaLM(ExactLM):
 
     def _new_run(self, room: int) -> Run:
         model = find_state_space_model(self.model)
-        return KernelRun(self.model, self.device, room) if model is None else RecurrentRun(model, self.device)
+        if model is not None:
+            return RecurrentRun(model, self.device)
+        return KernelRun(self.model, self.device, room, self._step_graphs)
 
     def _is_plain(self, settings: dict[str, Any]) -> bool:
         runs_here = self._kernels or find_state_space_model(self.model) is not None

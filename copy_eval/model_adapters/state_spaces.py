@@ -41,6 +41,9 @@ _WITHOUT_EFFECT = {
 _SETTLED = {"d_ssm": None, "D_has_hdim": False, "rmsnorm": True, "norm_before_gate": False}
 """Keys of ``ssm_cfg`` for which transformers' Mamba-2 knows one value."""
 
+_NO_LIMITS = (0.0, float("inf"))
+"""Of the step size: the default on both sides."""
+
 _FLOAT32 = ("A_log", ".D", "dt_bias")
 """The recurrence's own parameters stay float32 in half-precision models: rounding them shifts every decay (mamba-ssm
 too creates ``A_log`` and ``D`` in float32)."""
@@ -87,6 +90,32 @@ def translate_config(config: Mapping[str, Any], source: str) -> MambaConfig | Ma
     if layer == "Mamba1":
         return MambaConfig(**options)
     return Mamba2Config(num_heads=width * options.get("expand", 2) // options["head_dim"], **options)
+
+
+def translate_back(config: MambaConfig | Mamba2Config) -> dict[str, Any] | None:
+    """Return the state-spaces config that stands for a transformers one, None where mamba-ssm cannot express it."""
+    # mamba-ssm has these constants; its Mamba-2 steps without the limits that its prefill respects.
+    limits = tuple(getattr(config, "time_step_limit", _NO_LIMITS))
+    if (config.layer_norm_epsilon, config.hidden_act, limits) != (1e-5, "silu", _NO_LIMITS):
+        return None
+    layer = "Mamba2" if isinstance(config, Mamba2Config) else "Mamba1"
+    ssm = {key: getattr(config, name) for key, name in _NAMES[layer].items() if key != "dt_limit"}
+    return {
+        "d_model": config.hidden_size,
+        "n_layer": config.num_hidden_layers,
+        "vocab_size": config.vocab_size,
+        "pad_vocab_size_multiple": 1,
+        "ssm_cfg": {"layer": layer} | ssm,
+        "rms_norm": True,
+        "residual_in_fp32": config.residual_in_fp32,
+        "fused_add_norm": True,
+        "tie_embeddings": config.tie_word_embeddings,
+    }
+
+
+def name_as_state_spaces(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors of transformers' Mamba by their names in the state-spaces layout."""
+    return {name.replace("backbone.embeddings.", "backbone.embedding."): tensor for name, tensor in tensors.items()}
 
 
 def read_state_spaces(checkpoint: str, revision: str, subfolder: str) -> dict[str, torch.Tensor]:

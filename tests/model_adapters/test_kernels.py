@@ -1,0 +1,138 @@
+"""What surrounds mamba-ssm's kernels, on a model that keeps their contract without them; no CUDA graph is captured."""
+
+import dataclasses
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from transformers import Mamba2Config, MambaConfig
+
+from copy_eval.model_adapters.decoding import StopRule, decode_greedily
+from copy_eval.model_adapters.drafting import Trust
+from copy_eval.model_adapters.kernels import KernelRun
+from copy_eval.model_adapters.mamba import MambaLM
+from copy_eval.model_adapters.recurrent import RecurrentRun
+from copy_eval.model_adapters.state_space_model import empty_states, logits_of, take_in
+from copy_eval.model_adapters.state_spaces import name_as_state_spaces, translate_back, translate_config
+from copy_eval.model_adapters.step_graphs import Step, StepGraphs
+from tests.model_adapters.support import PROMPTS, logits_after_each
+
+CPU = torch.device("cpu")
+
+
+@dataclasses.dataclass
+class InferenceParams:
+    """The fields of mamba-ssm's own that a Mamba layer reads."""
+
+    max_seqlen: int
+    max_batch_size: int
+    seqlen_offset: int = 0
+    key_value_memory_dict: dict = dataclasses.field(default_factory=dict)
+
+
+class KernelContract(torch.nn.Module):
+    """As mamba-ssm's model: at offset 0 it begins anew, above it takes a single token and changes states in place."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens, inference_params, num_last_tokens):
+        states = inference_params.key_value_memory_dict
+        if inference_params.seqlen_offset == 0:
+            before = empty_states(self.model, len(tokens))
+            states.update(enumerate(before))
+        assert inference_params.seqlen_offset == 0 or tokens.shape[1] == 1
+        before = [states[layer] for layer in range(len(states))]
+        hidden, after = take_in(self.model, tokens, before)
+        for mine, new in zip(before, after, strict=True):
+            for part, new_part in zip(mine, new, strict=True):
+                part.copy_(new_part)
+        return SimpleNamespace(logits=logits_of(self.model, hidden[:, -num_last_tokens:]))
+
+
+@pytest.fixture(autouse=True)
+def mamba_ssm(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mamba_ssm.utils.generation", SimpleNamespace(InferenceParams=InferenceParams))
+
+
+@pytest.fixture(scope="module")
+def loaded(mamba_folder):
+    return MambaLM(pretrained=str(mamba_folder), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def network(loaded):
+    return KernelContract(loaded.model)
+
+
+def decode(loaded, run, trust=None, prompts=PROMPTS):
+    rule = StopRule(loaded.tokenizer, ["t", "5", "a"], [loaded.eot_token_id])
+    answers = decode_greedily(run, [loaded.tok_encode(text) for text in prompts], [24] * len(prompts), rule, trust)
+    return [answer.tokens for answer in answers]
+
+
+@pytest.fixture(scope="module")
+def expected(loaded):
+    tokens = decode(loaded, RecurrentRun(loaded.model, CPU))
+    assert len(set(map(len, tokens))) > 3, "rows that all end at once would not shrink the batch"
+    return tokens
+
+
+@pytest.mark.parametrize("drafts", [False, True])
+@pytest.mark.parametrize("with_graphs", [False, True])
+def test_rows_that_come_and_go_answer_as_in_our_own_run(with_graphs, drafts, loaded, network, expected):
+    graphs = StepGraphs(network, CPU) if with_graphs else None
+    for prompts, wanted in ((PROMPTS, expected), (PROMPTS[:3], expected[:3]), (PROMPTS[::-1], expected[::-1])):
+        run = KernelRun(network, CPU, 24, graphs)
+        assert decode(loaded, run, Trust() if drafts else None, prompts) == wanted
+    if graphs is not None:
+        assert graphs._steps.keys() <= {1, 2, 4, 8}
+
+
+def test_where_no_graph_can_be_captured_each_step_runs_by_itself(loaded, network, expected, monkeypatch, caplog):
+    def fail(*_):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(Step, "capture", fail)
+    graphs = StepGraphs(network, CPU)
+    graphs._captures = True
+
+    assert decode(loaded, KernelRun(network, CPU, 24, graphs)) == expected
+    assert caplog.text.count("no CUDA graph could be captured (operation not permitted") == 1
+
+
+def test_a_batch_too_large_for_its_graph_is_left_to_those_who_halve_it(loaded, network, monkeypatch):
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Step, "capture", fail)
+    graphs = StepGraphs(network, CPU)
+    graphs._captures = True
+
+    with pytest.raises(torch.OutOfMemoryError):
+        decode(loaded, KernelRun(network, CPU, 24, graphs))
+
+
+def test_a_model_in_transformers_layout_goes_into_mamba_ssm_as_one_in_its_own_layout(loaded, tmp_path):
+    config = translate_back(loaded.model.config)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    tensors = name_as_state_spaces(loaded.model.state_dict())
+    save_file({name: tensor.clone() for name, tensor in tensors.items()}, tmp_path / "model.safetensors")
+    loaded.tokenizer.save_pretrained(tmp_path)
+
+    again = MambaLM(pretrained=str(tmp_path), device="cpu")
+
+    assert translate_back(translate_config(config, "x")) == config
+    assert torch.equal(logits_after_each(again, PROMPTS[0]), logits_after_each(loaded, PROMPTS[0]))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [MambaConfig(layer_norm_epsilon=1e-6), MambaConfig(hidden_act="gelu"), Mamba2Config(time_step_limit=(0.0, 0.1))],
+)
+def test_what_mamba_ssm_cannot_express_stays_in_transformers(config):
+    assert translate_back(config) is None

@@ -14,9 +14,10 @@ from copy_eval.reports.page.models import Model
 
 @dataclass(frozen=True)
 class Square:
-    """A cell of a heat map: its text, colour, and the colour of the text; ``note`` says the rest on hover."""
+    """A cell of a heat map: exact match, prompts, colour, and the colour of the text; ``note`` says all on hover."""
 
     text: str
+    prompts: int
     note: str
     colour: str
     ink: str
@@ -68,10 +69,10 @@ def _heat_map(depths: pd.DataFrame, model: Model) -> HeatMap:
 
 def _square(cell: Any) -> Square:
     if pd.isna(cell.accuracy):
-        return Square("-", OVER_CONTEXT, "transparent", "inherit")
+        return Square("-", cell.n, OVER_CONTEXT, "transparent", "inherit")
     colour = to_hex(colormaps["Blues"](cell.accuracy))
     note = f"{cell.accuracy:.1%} of {cell.n} prompts, 95 % interval {cell.low:.1%} to {cell.high:.1%}"
-    return Square(f"{100 * cell.accuracy:.0f}", note, colour, _ink(colour))
+    return Square(f"{100 * cell.accuracy:.0f}", cell.n, note, colour, _ink(colour))
 
 
 def _ink(colour: str) -> str:

@@ -76,8 +76,10 @@ async function draw(place) {
   const shown = shownModels();
   const traces = data.map((trace) => ({ ...trace, ...appearance(trace, shown) }));
   const options = { displayModeBar: false, responsive: true };
-  await Plotly.newPlot(place, traces, { ...layout, template: template() }, options);
-  drawn.push(place);
+  place.replaceChildren();
+  const plotted = Plotly.newPlot(place, traces, { ...layout, template: template() }, options);
+  drawn.push(place); // at once, so that a checkbox clicked meanwhile finds it
+  await plotted;
 }
 
 function showModels() {

@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     baseline, now = read_baseline(options.baseline), read_evaluation(options.results)
     judged = judge(baseline, now, options.max_drop, options.alpha)
     summary = summarise(judged, baseline, now, options.max_drop, options.alpha)
-    print(summary)
+    print(summary, end="")
     if options.summary:
         append_whole(options.summary, summary)
     if options.junit:

@@ -37,9 +37,9 @@ def render(comparison: pd.DataFrame, a: Evaluation, b: Evaluation, fmt: str) -> 
     if fmt in ("csv", "json"):
         return _as_csv(comparison, a, b) if fmt == "csv" else _as_json(comparison, a, b)
     is_markdown = fmt == "markdown"
-    return "\n\n".join(
-        [_header(a, b, is_markdown), *_sections(comparison, is_markdown), *_uncompared(comparison), _LEGEND]
-    )
+    sections = list(_sections(comparison, is_markdown))
+    legend = [_LEGEND] if sections else []
+    return "\n\n".join([_header(a, b, is_markdown), *sections, *_uncompared(comparison), *legend])
 
 
 def _as_csv(comparison: pd.DataFrame, a: Evaluation, b: Evaluation) -> str:

@@ -1,0 +1,29 @@
+from copy_eval.cli import main
+from tests.reports.logged_runs import write_run
+
+
+def test_two_models_are_compared(tmp_path, capsys):
+    a = write_run(tmp_path, {10: "1" * 20}, model="a")
+    b = write_run(tmp_path, {10: "1" * 10 + "0" * 10}, model="b")
+    assert main(["compare", str(a), str(b.parent)]) == 0
+    assert "B is worse at 10" in capsys.readouterr().out
+    assert main(["compare", str(a), str(b), "--format", "csv"]) == 0
+    assert capsys.readouterr().out.startswith("model_a,revision_a,model_b,")
+
+
+def test_models_without_a_length_in_common_say_so(tmp_path, capsys):
+    a = write_run(tmp_path, {10: "11"}, model="a")
+    b = write_run(tmp_path, {10: "11"}, model="b", version=2.0)
+    assert main(["compare", str(a), str(b)]) == 0
+    assert "not compared: phonebook_copy 10: B has version 2.0 of the task, this is 1.0" in capsys.readouterr().out
+
+
+def test_a_folder_of_two_models_is_one_line_and_exit_code_2(tmp_path, capsys):
+    for model in ("a", "b"):
+        write_run(tmp_path, {10: "11"}, model=model)
+    assert main(["compare", str(tmp_path), str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(
+        "copy-eval: these are 2 models or revisions, and one is needed; name its folder or files: a ("
+    )
+    assert error.count("\n") == 1

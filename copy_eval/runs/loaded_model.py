@@ -8,6 +8,7 @@ import inspect
 import time
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import copy_eval
@@ -37,9 +38,11 @@ class LoadedModel:
         from lm_eval.utils import hash_string
 
         tracker = GeneralConfigTracker()
+        # Reports take a model's name from here: two entries for one checkpoint must not pass for one model.
+        named = self._entry.name != Path(self._entry.pretrained).name
         tracker.log_experiment_args(
             model_source=self._entry.adapter,
-            model_args=self._arguments,
+            model_args={"pretrained": self._entry.name} if named else self._arguments,
             system_instruction=None,
             chat_template=None,
             fewshot_as_multiturn=False,

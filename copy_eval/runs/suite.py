@@ -23,7 +23,7 @@ class ModelEntry:
     """A checkpoint and how to load it."""
 
     name: str
-    """Unique in the suite; names the folder of the results."""
+    """Unique in the suite; names the folder of the results, and the model in reports if it is not the checkpoint's."""
 
     adapter: str
     """lm-eval's ``--model``."""

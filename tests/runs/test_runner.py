@@ -11,6 +11,7 @@ from lm_eval import simple_evaluate
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.tasks import TaskManager
 
+from copy_eval.reports.results import read_results
 from copy_eval.runs.evaluate import load_task
 from copy_eval.runs.events import CellEvent
 from copy_eval.runs.progress import Progress
@@ -80,6 +81,13 @@ def test_what_is_done_is_skipped_and_what_is_missing_is_evaluated(results, suite
     after = set(results.rglob("results_*.json"))
     assert before - after == {removed}
     assert len(after - before) == 1
+
+
+def test_two_entries_for_one_checkpoint_are_two_models_of_the_report(suite, tmp_path):
+    plain = replace(PYTHIA, name="undrafted", model_args={"draft": 0})
+    out = tmp_path / "results"
+    assert run_suite(replace(suite, models=(PYTHIA, plain), tasks=("phonebook_copy_10",)), out, Progress()) == []
+    assert sorted(read_results([out])["model"].unique()) == ["tiny-pythia", "undrafted"]
 
 
 def test_a_model_that_cannot_be_loaded_leaves_its_reason_and_the_others_go_on(suite, tmp_path):

@@ -14,10 +14,13 @@ def wilson_interval(accuracy: pd.Series, n: pd.Series, confidence: float = 0.95)
         confidence: probability that an interval covers the true accuracy.
     """
     known = accuracy.notna() & (n > 0)
-    right = (accuracy[known] * n[known]).round().to_numpy(float)
-    bounds = proportion_confint(right, n[known].to_numpy(float), alpha=1 - confidence, method="wilson")
-    low, high = (pd.Series(bound, index=accuracy.index[known], dtype="Float64") for bound in bounds)
-    return low.reindex(accuracy.index), high.reindex(accuracy.index)
+    answers = n[known].to_numpy(float)
+    right = (accuracy[known].to_numpy(float) * answers).round()
+    low, high = proportion_confint(right, answers, alpha=1 - confidence, method="wilson")
+    # Rounding lifts the lower bound of 0 % to 1e-17, and lowers the upper one of 100 %.
+    bounds = np.minimum(low, right / answers), np.maximum(high, right / answers)
+    lows, highs = (pd.Series(bound, index=accuracy.index[known], dtype="Float64") for bound in bounds)
+    return lows.reindex(accuracy.index), highs.reindex(accuracy.index)
 
 
 def accuracy_by_length(results: pd.DataFrame) -> pd.DataFrame:

@@ -3,24 +3,64 @@ import pandas as pd
 from copy_eval.cli import main
 from tests.reports.result_files import write_results
 
+HOSTILE = '=cmd(),"q"\n<script>alert(1)</script>$x$'
 
-def test_report_prints_the_table_and_writes_csv_and_plots(tmp_path, capsys):
-    results = write_results(tmp_path, {10: 1.0, 20: 0.5}, model="small")
-    assert main(["report", str(results), "--out", str(tmp_path / "report")]) == 0
-    assert "| small   | 1.00 ±.04 | 0.50 ±.13 |" in capsys.readouterr().out
+
+def report(folder, *results):
+    return main(["report", *map(str, results), "--out", str(folder)])
+
+
+def test_report_prints_the_table_and_writes_every_file(tmp_path, capsys):
+    for step in (1, 10, 100):
+        write_results(tmp_path, {10: 1.0, 20: 0.5}, model_revision=f"step{step}", date=step, log_samples=True)
+    assert report(tmp_path / "report", tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert "some/model@step10   100.0 (93-100)  50.0 (37-63)" in printed
+    figures = [f"{kind}phonebook_copy.{suffix}" for kind in ("", "depth_", "emergence_") for suffix in ("png", "svg")]
+    written = {file.name for file in (tmp_path / "report").iterdir()}
+    assert written == {
+        "leaderboard.csv", "accuracy_by_length.csv", "wrong_answers.csv", "tables.md", "tables.tex", "index.html",
+        *figures,
+    }  # fmt: skip
+    assert all(f"wrote {tmp_path / 'report' / name}\n" in printed for name in written)
     frame = pd.read_csv(tmp_path / "report" / "accuracy_by_length.csv")
-    assert frame[["model", "length", "accuracy"]].to_numpy().tolist() == [["small", 10, 1.0], ["small", 20, 0.5]]
-    assert (tmp_path / "report" / "phonebook_copy.png").read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in (tmp_path / "report" / "phonebook_copy.svg").read_text()
+    assert frame[["step", "length", "accuracy"]].to_numpy().tolist() == [
+        [step, length, accuracy] for step in (1, 10, 100) for length, accuracy in ((10, 1.0), (20, 0.5))
+    ]
+
+
+def test_a_length_over_the_context_shows_in_every_text_file(tmp_path):
+    results = write_results(tmp_path, {10: 1.0, 320: "over context"}, log_samples=True)
+    assert report(tmp_path / "report", results) == 0
+    for name in ("leaderboard.csv", "tables.md", "tables.tex", "index.html", "phonebook_copy.svg"):
+        assert "over context" in (tmp_path / "report" / name).read_text(), name
+    for name in ("accuracy_by_length.csv", "wrong_answers.csv"):
+        frame = pd.read_csv(tmp_path / "report" / name).set_index("length")
+        assert frame["over_context"].to_dict() == {10: False, 320: True}, name
+
+
+def test_a_hostile_name_is_never_a_formula_in_a_spreadsheet(tmp_path):
+    assert report(tmp_path / "report", write_results(tmp_path, {10: 0.5}, model=HOSTILE)) == 0
+    for name in ("leaderboard.csv", "accuracy_by_length.csv"):
+        frame = pd.read_csv(tmp_path / "report" / name)
+        assert frame["model"].tolist() == [f"'{HOSTILE}"]
+        assert frame["label"].str.startswith("'=cmd()").all()
+
+
+def test_pool_adds_up_two_seeds(tmp_path, capsys):
+    for date, (score, sha) in enumerate([(0.2, "1" * 64), (0.6, "2" * 64)]):
+        write_results(tmp_path, {10: score}, sha=sha, date=date)
+    assert main(["report", str(tmp_path), "--pool", "--out", str(tmp_path / "report")]) == 0
+    assert "40.0 (31-50)" in capsys.readouterr().out
 
 
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys):
-    assert main(["report", str(tmp_path / "nowhere"), "--out", str(tmp_path / "report")]) == 2
+    assert report(tmp_path / "report", tmp_path / "nowhere") == 2
     assert capsys.readouterr().err == f"copy-eval: no such file or folder: {tmp_path / 'nowhere'}\n"
     assert not (tmp_path / "report").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, capsys):
     (tmp_path / "file").touch()
-    assert main(["report", str(write_results(tmp_path, {10: 1.0})), "--out", str(tmp_path / "file")]) == 2
+    assert report(tmp_path / "file", write_results(tmp_path, {10: 1.0})) == 2
     assert capsys.readouterr().err.startswith(f"copy-eval: cannot write to {tmp_path / 'file'}: ")

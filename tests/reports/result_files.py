@@ -1,39 +1,91 @@
-"""Result files as lm-eval 0.4.13 writes them, cut down to what reports read."""
+"""Result files and samples as lm-eval 0.4.13 writes them, cut down to what reports read."""
 
+import hashlib
 import json
 from pathlib import Path
 
+PROMPTS = 50
 
-def write_results(folder: Path, scores, model="some/model", date=1.0, sha="a" * 64, task="phonebook_copy") -> Path:
-    """Write what an evaluation of ``model`` with these scores by length leaves behind, and return the file."""
+
+def write_results(
+    folder: Path, scores, model="some/model", date=1.0, sha="a" * 64, task="phonebook_copy", version=1.0,
+    adapter="pythia", log_samples=False, metadata=None, **config,
+) -> Path:  # fmt: skip
+    """Write what an evaluation of ``model`` with these scores by length leaves behind, and return the result file.
+
+    With ``log_samples`` the first prompts are right and the last ones wrong, every other of these with another entry's
+    number; the depth of the entries grows from the first prompt to the last. ``metadata`` is the task's, and
+    ``config`` what lm-eval logs of the run, such as ``model_revision``.
+    """
     names = {f"{task}_{length}": length for length in scores}
+    stamp = f"2026-11-21T06-25-40.{round(date * 1000):06d}"
+    folder = folder / model.replace("/", "__")
+    folder.mkdir(parents=True, exist_ok=True)
     report = {
+        # lm-eval lists groups and foreign tasks beside ours.
         "results": {
-            # lm-eval lists groups and foreign tasks beside ours.
             task: {"alias": task},
             "arc_easy": {"alias": "arc_easy", "acc,none": 0.5, "acc_stderr,none": 0.1},
-        }
-        | {
-            name: {
-                "alias": f" - {name}",
-                "exact_match,none": scores[length],
-                "exact_match_stderr,none": "N/A",
-                "digit_accuracy,none": scores[length],
-            }
-            for name, length in names.items()
         },
-        "configs": {"arc_easy": {"metadata": {"version": 1.0}}}
-        | {
-            name: {"dataset_kwargs": {"length": length}, "metadata": {"version": 1.0, "prompts_sha256": sha}}
-            for name, length in names.items()
-        },
-        "versions": dict.fromkeys(names, 1.0),
-        "n-samples": {name: {"original": 200, "effective": 50} for name in names},
-        "config": {"model": "pythia", "model_args": {"pretrained": model}},
+        "configs": {"arc_easy": {"metadata": {"version": 1.0}}},
+        "versions": dict.fromkeys(names, version),
+        "n-samples": {name: {"original": 200, "effective": PROMPTS} for name in names},
+        "config": {"model": adapter, "model_args": {"pretrained": model}} | config,
         "model_name": model,
         "date": date,
+        "task_hashes": {},
     }
-    file = folder / model.replace("/", "__") / f"results_{date}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
+    for name, length in names.items():
+        report["results"][name] = {
+            "alias": f" - {name}",
+            "exact_match,none": scores[length],
+            "exact_match_stderr,none": "N/A",
+            "digit_accuracy,none": scores[length],
+        }
+        report["configs"][name] = {
+            "dataset_kwargs": {"length": length},
+            "metadata": {"version": version, "prompts_sha256": sha} | (metadata or {}),
+        }
+        if log_samples:
+            samples = [_sample(index, scores[length]) for index in range(PROMPTS)]
+            report["task_hashes"][name] = _hash(
+                "".join(sample[key] for sample in samples for key in ("doc_hash", "prompt_hash", "target_hash"))
+            )
+            report["results"][name] |= _wrong_shares(samples)
+            lines = "".join(json.dumps(sample) + "\n" for sample in samples)
+            (folder / f"samples_{name}_{stamp}.jsonl").write_text(lines)
+    file = folder / f"results_{stamp}.json"
     file.write_text(json.dumps(report))
     return file
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sample(index: int, score):
+    sample = {
+        "doc_id": index,
+        "doc": {"prompt": f"prompt {index}", "answer": "8", "index": index, "depth": index / (PROMPTS - 1)},
+        "doc_hash": _hash(f"doc {index}"),
+        "prompt_hash": _hash(f"prompt {index}"),
+        "target_hash": _hash("8"),
+    }
+    if isinstance(score, str):
+        return sample | dict.fromkeys(("exact_match", "wrong_is_other_entry", "wrong_not_in_book"), score)
+    right = index < round(score * PROMPTS)
+    other = None if right else float(index % 2)
+    return sample | {
+        "exact_match": float(right),
+        "wrong_is_other_entry": other,
+        "wrong_not_in_book": None if right else 1 - other,
+    }
+
+
+def _wrong_shares(samples):
+    shares = {}
+    for metric in ("wrong_is_other_entry", "wrong_not_in_book"):
+        kinds = [sample[metric] for sample in samples if sample[metric] is not None]
+        refused = "over context" in kinds
+        shares[f"{metric},none"] = "over context" if refused else sum(kinds) / len(kinds) if kinds else "N/A"
+    return shares

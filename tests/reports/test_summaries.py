@@ -1,0 +1,72 @@
+import pytest
+
+from copy_eval.reports.report import build_report
+from tests.reports.result_files import write_results
+
+
+@pytest.fixture
+def report(tmp_path):
+    write_results(tmp_path, {10: 1.0, 20: 0.9, 40: 0.6, 320: "over context"}, model="small", log_samples=True)
+    write_results(tmp_path, {10: 0.4, 20: 0.4, 320: 0.4}, model="large", model_num_parameters=10**9)
+    return build_report([tmp_path])
+
+
+def test_the_leaderboard_has_a_row_a_model_and_says_what_is_not_known(report):
+    board = report.leaderboard.set_index("label").astype(object).fillna("missing").to_dict("index")
+    assert board["small"] == {
+        "model": "small", "revision": "main", "architecture": "missing", "parameters": "missing",
+        "phonebook_copy_area": pytest.approx((0.95 + 0.75) / 2), "phonebook_copy_area_lengths": "10-40",
+        "phonebook_copy_effective_length_90": 20, "phonebook_copy_effective_length_50": 40,
+        "phonebook_copy_10": 1.0, "phonebook_copy_20": 0.9, "phonebook_copy_40": 0.6,
+        "phonebook_copy_320": "over context",
+    }  # fmt: skip
+    assert board["large"]["phonebook_copy_effective_length_90"] == "none"
+    assert board["large"]["phonebook_copy_40"] == "missing"
+    assert board["large"]["phonebook_copy_area_lengths"] == "10-320"
+
+
+def test_the_best_model_comes_first_and_those_with_fewer_tasks_last(tmp_path):
+    for model, scores in {"fair": {10: 0.5, 20: 0.5}, "good": {10: 0.9, 20: 0.9}, "brief": {10: 1.0, 20: 1.0}}.items():
+        write_results(tmp_path, scores, model=model)
+        if model != "brief":
+            write_results(tmp_path, scores, model=model, task="c4_copy", date=2.0)
+    assert build_report([tmp_path]).leaderboard["label"].tolist() == ["good", "fair", "brief"]
+
+
+def test_a_model_without_a_single_fitting_length_is_over_context(tmp_path):
+    board = build_report([write_results(tmp_path, {640: "over context"})]).leaderboard
+    assert board["phonebook_copy_effective_length_50"].tolist() == ["over context"]
+    assert board["phonebook_copy_area"].isna().all()
+
+
+def test_versions_of_a_task_have_columns_of_their_own(tmp_path):
+    write_results(tmp_path, {10: 0.2}, version=1.0)
+    write_results(tmp_path, {10: 0.6}, version=2.0, date=2.0)
+    board = build_report([tmp_path]).leaderboard
+    assert board[["phonebook_copy_v1.0_10", "phonebook_copy_v2.0_10"]].to_numpy().tolist() == [[0.2, 0.6]]
+
+
+def test_shares_of_wrong_answers(report):
+    rows = report.wrong_answers.set_index(["label", "length"])
+    assert rows.index.tolist() == [("small", 10), ("small", 20), ("small", 40), ("small", 320)]
+    # The last 20 of 50 answers are wrong, every other with another entry's number.
+    shares = rows.loc[("small", 40), ["n", "wrong", "other_entry", "not_in_book", "elsewhere"]]
+    assert shares.tolist() == [50, 20, 0.5, 0.5, 0.0]
+    assert rows.loc[("small", 10), "wrong"] == 0
+    assert rows.loc[("small", 10), ["other_entry", "not_in_book", "elsewhere"]].isna().all()
+    assert rows.loc[("small", 320), "over_context"]
+    assert rows.loc[("small", 320), ["wrong", "other_entry"]].isna().all()
+
+
+def test_accuracy_by_depth_covers_every_prompt_once(report):
+    rows = report.depths[report.depths["length"] == 40]
+    assert rows["n"].tolist() == [10] * 5
+    assert rows["accuracy"].tolist() == [1.0, 1.0, 1.0, 0.0, 0.0]  # the first 30 of 50 are right
+    assert rows["depth_from"].tolist() == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
+    assert rows["depth_to"].tolist() == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+
+
+def test_a_length_over_the_context_has_no_accuracy_at_any_depth(report):
+    rows = report.depths[report.depths["length"] == 320]
+    assert rows["over_context"].all()
+    assert rows["accuracy"].isna().all()

@@ -4,6 +4,7 @@ Exit codes: 0 all is well, 1 a check that was asked for says no, 2 bad input or 
 """
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -30,8 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"copy-eval: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        # The reader of our output, such as `head`, has seen enough; the interpreter would complain of what is left.
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        # Nothing more can be printed: the interpreter would complain of what is left.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141  # as a shell counts SIGPIPE
+        if error.errno == errno.EPIPE:
+            return 141  # the reader, such as `head`, has seen enough; a shell counts SIGPIPE so
+        print(f"copy-eval: {error.strerror}", file=sys.stderr)
+        return 2
     return code

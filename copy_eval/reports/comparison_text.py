@@ -13,8 +13,6 @@ from copy_eval.reports.number_texts import accuracy_text, difference_text, inter
 from copy_eval.reports.series import length_names, length_unit
 from copy_eval.reports.spreadsheet import to_csv
 
-FORMATS = ("table", "csv", "json", "markdown")
-
 SIGNIFICANT = 0.05
 """Differences with an adjusted p-value below this are called out."""
 
@@ -32,14 +30,21 @@ def render(comparison: pd.DataFrame, a: Evaluation, b: Evaluation, fmt: str) -> 
         comparison: as ``comparison.compare`` returns it.
         a: the first model.
         b: the second.
-        fmt: one of ``FORMATS``. CSV and JSON have the columns of ``comparison.COLUMNS`` and the two models.
+        fmt: table, csv, json or markdown; CSV and JSON have the columns of ``comparison.COLUMNS`` and the two models.
     """
     if fmt in ("csv", "json"):
         return _as_csv(comparison, a, b) if fmt == "csv" else _as_json(comparison, a, b)
     is_markdown = fmt == "markdown"
-    sections = list(_sections(comparison, is_markdown))
-    legend = [_LEGEND] if sections else []
-    return "\n\n".join([_header(a, b, is_markdown), *sections, *_uncompared(comparison), *legend])
+    write = escape if is_markdown else str
+    header = [f"{name} = {model.label}, evaluated {model.date[:10]}" for name, model in (("A", a), ("B", b))]
+    sections = [part for rows in _series(comparison) for part in _section(rows, is_markdown)]
+    parts = ["\n".join(f"- {write(line)}" if is_markdown else line for line in header), *sections]
+    uncompared = "\n".join(map(write, _uncompared(comparison)))
+    if uncompared:
+        parts.append(uncompared)
+    if sections:
+        parts.append(_LEGEND)
+    return "\n\n".join(parts)
 
 
 def _as_csv(comparison: pd.DataFrame, a: Evaluation, b: Evaluation) -> str:
@@ -56,20 +61,22 @@ def _as_json(comparison: pd.DataFrame, a: Evaluation, b: Evaluation) -> str:
     return json.dumps(models | {"lengths": rows}, indent=2, allow_nan=False)
 
 
-def _header(a: Evaluation, b: Evaluation, is_markdown: bool) -> str:
-    lines = [f"{name} = {model.label}, evaluated {model.date[:10]}" for name, model in (("A", a), ("B", b))]
-    return "\n".join(f"- {escape(line)}" if is_markdown else line for line in lines)
-
-
-def _sections(comparison: pd.DataFrame, is_markdown: bool) -> Iterator[str]:
+def _series(comparison: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Part what both sides have into tables: by task, and its version and text."""
     common = comparison[comparison["n_a"].notna() & comparison["n_b"].notna()]
     for _, rows in common.groupby(["task", "task_version", "text"], dropna=False):
-        task, text = rows["task"].iloc[0], rows["text"].iloc[0]
-        title = f"{task} on {text}" if pd.notna(text) else task
-        title = f"{title}, by {length_unit(task)}"
-        yield f"### {escape(title)}" if is_markdown else title
-        yield _table(rows, "github" if is_markdown else "simple")
-        yield "\n".join(_sum_up(rows))
+        yield rows
+
+
+def _section(rows: pd.DataFrame, is_markdown: bool) -> Iterator[str]:
+    task, text = rows["task"].iloc[0], rows["text"].iloc[0]
+    title = f"{task} on {text}" if pd.notna(text) else task
+    title = f"{title}, by {length_unit(task)}"
+    yield f"### {escape(title)}" if is_markdown else title
+    yield _table(rows, "github" if is_markdown else "simple")
+    findings = list(_sum_up(rows))
+    if findings:
+        yield "\n".join(map(escape, findings) if is_markdown else findings)
 
 
 def _table(rows: pd.DataFrame, style: str) -> str:
@@ -122,9 +129,5 @@ def _enumerate(rows: pd.DataFrame, names: Mapping[int, str]) -> str:
 
 def _uncompared(comparison: pd.DataFrame) -> Iterator[str]:
     alone = comparison[comparison["n_a"].isna() | comparison["n_b"].isna()]
-    lines = [
-        f"not compared: {task} {_enumerate(rows, length_names(rows))}: {note}"
-        for (task, note), rows in alone.groupby(["task", "note"])
-    ]
-    if lines:
-        yield "\n".join(lines)
+    for (task, note), rows in alone.groupby(["task", "note"]):
+        yield f"not compared: {task} {_enumerate(rows, length_names(rows))}: {note}"

@@ -1,3 +1,10 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
 from copy_eval.cli import main
 from tests.reports.logged_runs import write_run
 
@@ -27,3 +34,25 @@ def test_a_folder_of_two_models_is_one_line_and_exit_code_2(tmp_path, capsys):
         "copy-eval: these are 2 models or revisions, and one is needed; name its folder or files: a ("
     )
     assert error.count("\n") == 1
+
+
+def _compare_into(output, a, b) -> tuple[int, str]:
+    """Run the command with its standard output there; return the exit code and what it says of errors."""
+    code = "import sys; from copy_eval.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "compare", a, b]
+    process = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, check=False)
+    return process.returncode, process.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_traceback(tmp_path):
+    a, b = (write_run(tmp_path, {10: "11"}, model=model) for model in ("a", "b"))
+    reading, writing = os.pipe()
+    os.close(reading)
+    assert _compare_into(writing, a, b) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_one_line(tmp_path):
+    a, b = (write_run(tmp_path, {10: "11"}, model=model) for model in ("a", "b"))
+    with Path("/dev/full").open("w") as full:
+        assert _compare_into(full, a, b) == (2, "copy-eval: No space left on device\n")

@@ -82,31 +82,41 @@ def evaluate_model(
     Raises:
         UserError: if results cannot be written: what follows would be lost.
     """
-    cells = left_to_do(cells, settings, out)
-    if not cells:
+    left = left_to_do(cells, settings, out)
+    if not left:
         return
-    on_event(CellEvent(cells[0], "loading"))
+    on_event(CellEvent(left[0], "loading"))
+    try:
+        _evaluate_cells(entry, revision, left, settings, out, on_event)
+    finally:
+        _free_memory()
+
+
+def _evaluate_cells(
+    entry: ModelEntry,
+    revision: str | None,
+    cells: Sequence[Cell],
+    settings: Mapping[str, int | str],
+    out: Path,
+    on_event: OnEvent,
+) -> None:
     try:
         model = LoadedModel(entry, revision)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other models go on
         for cell in cells:
             on_event(_failure(cell, error))
         return
-    try:
-        for cell in cells:
-            task = load_task(cell.task, settings)
-            on_event(CellEvent(cell, "running", prompts=len(task.eval_docs)))
-            try:
-                report, samples = model.evaluate(cell.task, task)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other cells go on
-                on_event(_failure(cell, error))
-                continue
-            write_result(folder_of(out, cell), cell.task, report, samples)
-            accuracy = report["results"][cell.task]["exact_match,none"]
-            on_event(CellEvent(cell, "done", prompts=len(samples), accuracy=accuracy))
-    finally:
-        del model
-        _free_memory()
+    for cell in cells:
+        task = load_task(cell.task, settings)
+        on_event(CellEvent(cell, "running", prompts=len(task.eval_docs)))
+        try:
+            report, samples = model.evaluate(cell.task, task)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other cells go on
+            on_event(_failure(cell, error))
+            continue
+        write_result(folder_of(out, cell), cell.task, report, samples)
+        accuracy = report["results"][cell.task]["exact_match,none"]
+        on_event(CellEvent(cell, "done", prompts=len(samples), accuracy=accuracy))
 
 
 def _failure(cell: Cell, error: Exception) -> CellEvent:

@@ -61,7 +61,7 @@ def refuse_other_suite(out: Path, suite: Suite) -> None:
             there = yaml.safe_load(marker.read_text(encoding="utf-8"))["name"]
             if there != suite.name:
                 raise UserError(f"{out} holds the results of suite {there!r}: name another folder with --out")
-        elif out.exists() and any(out.iterdir()):
+        elif out.exists() and any(not path.name.startswith(".") for path in out.iterdir()):
             raise UserError(f"{out} is not empty, and no folder of results of copy-eval run: name a new one with --out")
     except (yaml.YAMLError, TypeError, KeyError) as error:
         raise UserError(f"{marker} is not a suite: name another folder with --out") from error

@@ -5,7 +5,7 @@ A suite file::
     models:
       - adapter: pythia                     # or mamba_ssm, hf, vllm ...: lm-eval's --model
         pretrained: EleutherAI/pythia-410m  # a hub id, a folder, a packaged checkpoint, or a pattern: runs/step*
-        revisions: [step1000, step143000]   # on the hub; the default branch if left out
+        revision: [step1000, step143000]    # on the hub; the default branch if left out
         dtype: bfloat16
         batch_size: 16
     tasks: [phonebook_copy, c4_copy_200]

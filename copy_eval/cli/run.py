@@ -1,7 +1,6 @@
 """``copy-eval run``: evaluates models on tasks, all with the same prompts, and goes on where an earlier run stopped."""
 
 import argparse
-import importlib.util
 import os
 import sys
 from functools import partial
@@ -79,7 +78,9 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _print_costs(suite)
     if options.ray is not None:
-        _check_ray(options.ray)
+        from copy_eval.runs.ray_pool import check_ray
+
+        check_ray(options.ray)
     if options.out is None:
         raise UserError("name a folder for the results with --out")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -114,14 +115,6 @@ def _print_costs(suite: "Suite") -> int:
     return 0
 
 
-def _check_ray(address: str) -> None:
-    """Check that Ray is installed and that ``address`` may be one, before the seconds of loading torch."""
-    if importlib.util.find_spec("ray") is None:
-        raise UserError('--ray needs Ray, which is not installed: pip install "copy-eval[ray]"')
-    if address not in ("local", "auto") and ":" not in address:
-        raise UserError(f"--ray {address}: not an address (auto or HOST:PORT); SUITE stands before --ray")
-
-
 def _way_of_evaluating(address: str | None) -> "EvaluateAll":
     from copy_eval.runs.ray_pool import evaluate_with_ray
     from copy_eval.runs.runner import evaluate_in_turn
@@ -148,7 +141,7 @@ def _read_suite(options: argparse.Namespace) -> "Suite":
     missing = [f"--{name}" for name in ("model", "pretrained", "tasks") if getattr(options, name) is None]
     if missing:
         raise UserError(f"name a suite, or what to evaluate: {', '.join(missing)} missing")
-    return suite_of_options(given, options.tasks.split(","), settings)
+    return suite_of_options(given, [name.strip() for name in options.tasks.split(",")], settings)
 
 
 def _read_pair(pair: str) -> tuple[str, str]:

@@ -24,8 +24,8 @@ _HYBRID_KEYS = ("attn_layer_idx", "attn_cfg", "d_intermediate")
 
 _ALIVE = 3
 _ALIVE_IN_MAMBA = 7
-"""How many inputs and outputs of its largest matrix a token keeps at once. Measured on a CPU with models of width 512, at
-their peak: 2.4 in a GPT-NeoX, 3.3 in a Llama, 6.6 in transformers' Mamba."""
+"""How many inputs and outputs of its largest matrix a token keeps at once. Measured on a CPU with models of width 512
+and their highest memory: 2.4 in a GPT-NeoX, 3.3 in a Llama, 6.6 in transformers' Mamba."""
 
 
 @dataclass(frozen=True)

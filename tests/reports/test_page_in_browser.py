@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pandas as pd
@@ -62,6 +63,22 @@ def page_url(tmp_path_factory):
     file = tmp_path_factory.mktemp("page") / "index.html"
     file.write_text(render_page(replace(report, depths=depths)), encoding="utf-8")
     return file.as_uri()
+
+
+@contextmanager
+def screen_of(page, width):
+    """Show the page as a phone does whose screen is ``width`` CSS pixels wide."""
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        WebDriverWait(page, 5).until(
+            lambda page: page.execute_script(
+                "return [...document.querySelectorAll('.chart svg')].every(svg => svg.clientWidth <= innerWidth)"
+            )
+        )
+        yield
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.fixture
@@ -175,21 +192,19 @@ def test_no_request_leaves_the_file_and_the_console_is_silent(page, page_url):
     assert page.get_log("browser") == []
 
 
-def test_the_page_fits_a_phone_and_its_tables_scroll_in_their_boxes(page):
-    for width in (360, 390):
-        size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-        page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        try:
-            WebDriverWait(page, 5).until(
-                lambda page: page.execute_script(
-                    "return [...document.querySelectorAll('.chart svg')].every(svg => svg.clientWidth <= innerWidth)"
-                )
-            )
-            box = page.find_element(By.CSS_SELECTOR, "section[aria-labelledby=leaderboard] .scroll")
-            assert page.execute_script("return document.documentElement.scrollWidth") <= width
-            assert page.execute_script("return arguments[0].scrollWidth > arguments[0].clientWidth", box)
-        finally:
-            page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+@pytest.mark.parametrize("width", [360, 390])
+def test_the_page_fits_a_phone_and_its_tables_scroll_in_their_boxes(page, width):
+    with screen_of(page, width):
+        assert page.execute_script("return document.documentElement.scrollWidth") <= width
+        box = page.find_element(By.CSS_SELECTOR, "section[aria-labelledby=leaderboard] .scroll")
+        assert page.execute_script("return arguments[0].scrollWidth > arguments[0].clientWidth", box)
+
+
+def test_on_a_phone_the_models_stay_in_sight_above_what_scrolls(page):
+    with screen_of(page, 390):
+        for table in page.find_elements(By.CSS_SELECTOR, "section > .scroll thead"):
+            page.execute_script("window.scrollTo(0, arguments[0].getBoundingClientRect().top + scrollY - 20)", table)
+            assert page.execute_script("return document.elementFromPoint(120, 40).closest('aside') !== null")
 
 
 def contrasts(page):

@@ -47,5 +47,5 @@ def _content_security_policy(scripts: list[str]) -> str:
 
 
 def _breakable(text: str) -> Markup:
-    """Let a name break behind its slashes, underlines and at signs; a browser breaks it at hyphens and spaces alone."""
-    return Markup(re.sub(r"([/_@])", r"\1<wbr>", str(escape(text))))
+    """Let a name break behind its slashes and at signs; a browser breaks it at hyphens and spaces alone."""
+    return Markup(re.sub(r"([/@])", r"\1<wbr>", str(escape(text))))

@@ -19,8 +19,8 @@ def prompts_table(accuracy: pd.DataFrame) -> Table:
             Column("Version", is_text=True),
             Column("Prompts"),
             Column("Models"),
-            Column("Text", is_text=True),
             Column("Fingerprint", is_text=True),
+            Column("Text", is_text=True),
         ],
         rows=[_prompts_row(entry) for entry in sets.itertuples()],
     )
@@ -33,8 +33,8 @@ def _prompts_row(entry: Any) -> Row:
             _text_cell(entry.task_version),
             Cell(f"{entry.n:,}", entry.n),
             Cell(str(entry.models), entry.models),
-            _text_cell(entry.text),
             _text_cell(entry.prompts_sha256),
+            _text_cell(entry.text),
         ]
     )
 

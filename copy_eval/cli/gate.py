@@ -53,12 +53,13 @@ def add_parser(subcommands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the baseline, or judge the results by it and return the exit code."""
     # pandas and statsmodels take seconds to import: only this subcommand pays for them.
+    from copy_eval.reports.appending import append_whole
     from copy_eval.reports.baseline import read_baseline
     from copy_eval.reports.evaluation import read_evaluation
     from copy_eval.reports.gate import exit_code, judge
     from copy_eval.reports.gate_summary import summarise
     from copy_eval.reports.junit import to_junit
-    from copy_eval.reports.whole_files import append_whole, write_whole
+    from copy_eval.reports.output import write_files
 
     if options.update:
         return _update(read_evaluation(options.results), options)
@@ -70,17 +71,17 @@ def run(options: argparse.Namespace) -> int:
     if options.summary:
         append_whole(options.summary, summary)
     if options.junit:
-        write_whole(options.junit, to_junit(judged, now))
+        write_files(options.junit.parent, {options.junit.name: to_junit(judged, now).encode()})
     return exit_code(judged)
 
 
 def _update(now: "Evaluation", options: argparse.Namespace) -> int:
     from copy_eval.reports.baseline import to_json
-    from copy_eval.reports.whole_files import write_whole
+    from copy_eval.reports.output import write_files
 
     if options.summary or options.junit:
         raise UserError("--update writes a baseline and nothing else; leave out --summary and --junit")
-    write_whole(options.baseline, to_json(now))
+    write_files(options.baseline.parent, {options.baseline.name: to_json(now).encode()})
     unpaired = sum(score.answers is None and not score.over_context for score in now.scores)
     hint = f"; {unpaired} without samples, for which comparisons are unpaired (--log_samples)" if unpaired else ""
     print(f"wrote {options.baseline}: {now.label}, {len(now.scores)} lengths{hint}")

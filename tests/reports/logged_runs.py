@@ -1,61 +1,31 @@
-"""A run as lm-eval 0.4.13 leaves it behind with ``--log_samples``, cut down to what reports read."""
+"""A run with ``--log_samples`` whose answers are given prompt by prompt."""
 
 import hashlib
 import json
 from pathlib import Path
 
+from copy_eval.reports.result_files import samples_file
+from tests.reports.result_files import write_results
 
-def write_run(
-    folder: Path,
-    answers: dict[int, str],
-    model="some/model",
-    sha="a" * 64,
-    version=1.0,
-    task="phonebook_copy",
-    date=1763700000.0,
-    log_samples=True,
-    **metadata,
-) -> Path:
-    """Write the results of a task by length, and return their file.
 
-    ``answers`` has a character for each prompt of a length: "1" right, "0" wrong, "-" over the model's context.
+def write_run(folder: Path, answers: dict[int, str], task="phonebook_copy", log_samples=True, **run) -> Path:
+    """Write the results of a task by length, and their samples, and return the result file.
+
+    ``answers`` has a character for each prompt of a length: "1" right, "0" wrong, "-" over the model's context. ``run``
+    are more arguments of ``write_results``.
     """
-    stamp = f"2026-11-21T06-00-{date % 60:09.6f}"
-    names = {f"{task}_{length}": length for length in answers}
-    folder = folder / model.replace("/", "__")
-    folder.mkdir(parents=True, exist_ok=True)
-    report = {
-        "results": {name: _metrics(answers[length]) for name, length in names.items()},
-        "configs": {
-            name: {
-                "dataset_kwargs": {"length": length},
-                "metadata": {"version": version, "prompts_sha256": sha} | metadata,
-            }
-            for name, length in names.items()
-        },
-        "versions": dict.fromkeys(names, version),
-        "n-samples": {
-            name: {"original": len(answers[length]), "effective": len(answers[length])}
-            for name, length in names.items()
-        },
-        "config": {"model": "pythia", "model_args": {"pretrained": model}},
-        "model_name": model,
-        "date": date,
+    scores = {
+        length: "over context" if "-" in each else each.count("1") / len(each) for length, each in answers.items()
     }
-    if log_samples:
-        report["task_hashes"] = {
-            name: _write_samples(folder / f"samples_{name}_{stamp}.jsonl", answers[length])
-            for name, length in names.items()
-        }
-    file = folder / f"results_{stamp}.json"
+    file = write_results(folder, scores, task=task, **run)
+    report = json.loads(file.read_text())
+    for length, each in answers.items():
+        name = f"{task}_{length}"
+        report["n-samples"][name]["effective"] = len(each)
+        if log_samples:
+            report["task_hashes"][name] = _write_samples(samples_file(file, name), each)
     file.write_text(json.dumps(report))
     return file
-
-
-def _metrics(answers: str) -> dict:
-    over_context = "-" in answers
-    right = "over context" if over_context else answers.count("1") / len(answers)
-    return {"exact_match,none": right, "exact_match_stderr,none": "N/A"}
 
 
 def _write_samples(file: Path, answers: str) -> str:

@@ -15,7 +15,12 @@ def baseline(tmp_path):
     """The file of a baseline with a length of samples, one over the context, and one without samples."""
     write_run(tmp_path, {10: MANY_ANSWERS, 640: "1-1"}, date=1.0)
     write_run(
-        tmp_path, {25: "1101"}, task="c4_copy", date=2.0, log_samples=False, text_source="allenai/c4 @ 1588ec454ef"
+        tmp_path,
+        {25: "1101"},
+        task="c4_copy",
+        date=2.0,
+        log_samples=False,
+        metadata={"text_source": "allenai/c4 @ 1588ec454ef"},
     )
     file = tmp_path / "baseline.json"
     file.write_text(to_json(read_evaluation([tmp_path])))

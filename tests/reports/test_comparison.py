@@ -60,7 +60,10 @@ def test_what_cannot_be_paired_is_compared_unpaired_and_says_why(tmp_path, a, b,
     [
         ({"version": 2.0}, "B has version 2.0 of the task, this is 1.0"),
         ({"task": "other"}, "B was not evaluated on it"),
-        ({"text_sha256": "f" * 64, "text_source": "/data/mine.txt"}, "B has it on mine.txt (SHA-256 ffffffff)"),
+        (
+            {"metadata": {"text_sha256": "f" * 64, "text_source": "/data/mine.txt"}},
+            "B has it on mine.txt (SHA-256 ffffffff)",
+        ),
     ],
 )
 def test_what_only_one_side_has_is_named_and_not_compared(tmp_path, b, note):

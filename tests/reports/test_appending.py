@@ -4,13 +4,7 @@ import sys
 import pytest
 
 from copy_eval.errors import UserError
-from copy_eval.reports.whole_files import append_whole, write_whole
-
-
-def test_a_file_is_replaced_and_nothing_else_left(tmp_path):
-    write_whole(tmp_path / "a.txt", "one")
-    write_whole(tmp_path / "a.txt", "two é")
-    assert [(file.name, file.read_text("utf-8")) for file in tmp_path.iterdir()] == [("a.txt", "two é")]
+from copy_eval.reports.appending import append_whole
 
 
 def test_appending_keeps_what_is_there(tmp_path):
@@ -19,26 +13,24 @@ def test_appending_keeps_what_is_there(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "one\ntwo\n"
 
 
-@pytest.mark.parametrize("write", [write_whole, append_whole])
-def test_a_folder_that_is_missing_is_one_line(tmp_path, write):
+def test_a_folder_that_is_missing_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"cannot write .*a\.txt: No such file or directory"):
-        write(tmp_path / "nowhere" / "a.txt", "text")
+        append_whole(tmp_path / "nowhere" / "a.txt", "text")
 
 
 # A limit on the size of files stops a write midway as a full disk does; a process of its own has it.
-@pytest.mark.parametrize("write", ["write_whole", "append_whole"])
-def test_a_write_that_stops_midway_leaves_what_was_there(tmp_path, write):
+def test_a_write_that_stops_midway_leaves_what_was_there(tmp_path):
     file = tmp_path / "a.txt"
     file.write_text("before")
     code = f"""
 import resource, signal, sys
 from pathlib import Path
 from copy_eval.errors import UserError
-from copy_eval.reports.whole_files import {write}
+from copy_eval.reports.appending import append_whole
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
-    {write}(Path({str(file)!r}), "x" * 50_000)
+    append_whole(Path({str(file)!r}), "x" * 50_000)
 except UserError as error:
     sys.exit(str(error))
 """

@@ -43,6 +43,7 @@ def to_files(figure: Figure, name: str) -> dict[str, bytes]:
             buffer = io.BytesIO()
             figure.savefig(buffer, format=suffix, dpi=200, metadata=metadata)
             files[f"{name}.{suffix}"] = buffer.getvalue()
+            figure.set_layout_engine("none")  # the first drawing has laid it out
     return files
 
 

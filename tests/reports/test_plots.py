@@ -1,11 +1,6 @@
-import numpy as np
-import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
 
-from copy_eval.reports.emergence import plot_emergence, training_curves
-from copy_eval.reports.figures import few_steps, human_size, to_files
-from copy_eval.reports.heatmaps import plot_depths
+from copy_eval.reports.figures import to_files
 from copy_eval.reports.plots import plot_accuracy
 from copy_eval.reports.report import build_report
 from copy_eval.reports.styles import model_styles
@@ -62,78 +57,3 @@ def test_names_are_no_formulas_and_files_do_not_change_from_run_to_run(report):
     assert first == second
     assert first["a.png"].startswith(b"\x89PNG")
     assert b"$x^2$_large (2.8B)" in first["a.svg"]  # matplotlib notes each text, and notes formulas otherwise
-
-
-def test_the_heat_map_says_accuracy_and_prompts_in_each_cell(report):
-    axes = plot_depths(report.depths).axes[0]
-    texts = [text.get_text() for text in axes.texts]
-    assert texts.count("100%\nn=10") == 5 + 2  # of 20 entries the first half of the prompts is right
-    assert "50%\nn=10" in texts
-    assert [label.get_text() for label in axes.get_yticklabels()][::4] == ["start to 20%", "80% to end"]
-
-
-def test_a_length_over_the_context_is_hatched_in_the_heat_map(tmp_path):
-    depths = build_report([write_results(tmp_path, {10: 0.5, 320: "over context"}, log_samples=True)]).depths
-    texts = [text.get_text() for text in plot_depths(depths).axes[0].texts]
-    assert texts.count("over\ncontext") == 5
-
-
-def sweep(folder, steps):
-    for step in steps:
-        write_results(folder, {10: 0.5, 20: 0.1}, model_revision=f"step{step}", date=step)
-    return build_report([folder])
-
-
-def test_three_training_steps_make_a_curve_for_each_length(tmp_path):
-    curves = training_curves(sweep(tmp_path, [0, 1000, 64]).accuracy)
-    axes = plot_emergence(curves).axes[0]
-    drawn = {line.get_label(): (line.get_xdata().tolist(), line.get_ydata().tolist()) for line in axes.get_lines()}
-    assert drawn == {"10": ([0, 64, 1000], [0.5] * 3), "20": ([0, 64, 1000], [0.1] * 3)}
-    assert axes.get_xscale() == "symlog"
-
-
-def test_two_training_steps_make_no_curve(tmp_path):
-    assert training_curves(sweep(tmp_path, [1, 2]).accuracy).empty
-
-
-def test_a_plot_shows_few_of_many_training_steps_with_the_last(tmp_path):
-    accuracy = sweep(tmp_path, range(1, 12)).accuracy
-    assert sorted(few_steps(accuracy, 3)["step"].unique()) == [1, 6, 11]
-    assert few_steps(accuracy, 1)["step"].unique().tolist() == [11]
-
-
-def styles(*architectures):
-    return list(
-        model_styles(
-            pd.DataFrame({"label": list(map(str, range(len(architectures)))), "architecture": architectures})
-        ).values()
-    )
-
-
-def test_colour_and_marker_tell_the_architecture():
-    transformer, state_space, hybrid, unknown = styles("transformer", "state space", "hybrid", None)
-    assert len({style.colour for style in (transformer, state_space, hybrid, unknown)}) == 4
-    assert len({style.marker for style in (transformer, state_space, hybrid, unknown)}) == 4
-
-
-def test_larger_models_are_darker_and_the_largest_is_solid():
-    drawn = styles("transformer", "transformer", "transformer")
-    brightness = [np.sum([int(to_hex(style.colour)[place : place + 2], 16) for place in (1, 3, 5)]) for style in drawn]
-    assert brightness == sorted(brightness, reverse=True)
-    assert drawn[-1].dashes == ()
-    assert len({style.dashes for style in drawn}) == 3
-
-
-@pytest.mark.parametrize(
-    ("parameters", "text"),
-    [
-        (pd.NA, ""),
-        (999, "999"),
-        (1_643_296, "1.64M"),
-        (162_322_944, "162M"),
-        (2_775_208_960, "2.78B"),
-        (1.6e12, "1600B"),
-    ],
-)
-def test_sizes_for_people(parameters, text):
-    assert human_size(parameters) == text

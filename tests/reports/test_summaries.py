@@ -56,17 +56,3 @@ def test_shares_of_wrong_answers(report):
     assert rows.loc[("small", 10), ["other_entry", "not_in_book", "elsewhere"]].isna().all()
     assert rows.loc[("small", 320), "over_context"]
     assert rows.loc[("small", 320), ["wrong", "other_entry"]].isna().all()
-
-
-def test_accuracy_by_depth_covers_every_prompt_once(report):
-    rows = report.depths[report.depths["length"] == 40]
-    assert rows["n"].tolist() == [10] * 5
-    assert rows["accuracy"].tolist() == [1.0, 1.0, 1.0, 0.0, 0.0]  # the first 30 of 50 are right
-    assert rows["depth_from"].tolist() == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
-    assert rows["depth_to"].tolist() == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
-
-
-def test_a_length_over_the_context_has_no_accuracy_at_any_depth(report):
-    rows = report.depths[report.depths["length"] == 320]
-    assert rows["over_context"].all()
-    assert rows["accuracy"].isna().all()

@@ -167,6 +167,19 @@ def test_the_headings_are_in_order_and_every_section_has_its_own(report):
     assert {tag["aria-labelledby"] for name, tag in outline.tags if name == "section"} <= set(ids)
 
 
+def test_of_a_sweep_over_training_steps_few_are_shown_at_first(tmp_path):
+    for step in range(12):
+        file = write_results(tmp_path, {10: step / 12, 20: 0.0}, model="swept", date=float(step))
+        file.write_text(
+            file.read_text().replace('"pretrained": "swept"', f'"pretrained": "swept", "revision": "step{step}"')
+        )
+    write_results(tmp_path, {10: 1.0, 20: 1.0}, model="other")
+    models = models_of(build_report([tmp_path]))
+    shown = {model.label for model in models if model.shown}
+    assert (len(models), len(shown)) == (13, 9)
+    assert {"other", "swept@step11"} <= shown
+
+
 def test_a_hostile_model_name_stays_text(tmp_path):
     write_results(tmp_path, {10: 1.0}, model=HOSTILE)
     plain = Outline(render_page(build_report([write_results(tmp_path / "plain", {10: 1.0}, model="plain")])))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from copy_eval.reports.figures import few_steps
 from copy_eval.reports.page.sortable import Cell
 from copy_eval.reports.report import Report
 from copy_eval.reports.styles import Style, model_styles
@@ -13,6 +14,9 @@ _SYMBOLS = {
     "D": ("diamond", "M16 1l5 5l-5 5l-5-5z"),
 }
 """matplotlib's markers, as plotly calls them and as SVG paths around (16, 6)."""
+
+_STEPS = 8
+"""Training steps of one model that are shown at first."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Model:
         dashes: of its lines, lengths of dashes and gaps in pixels; "solid" without.
         symbol: of its points, as plotly calls it.
         symbol_path: of its points, as an SVG path.
+        shown: whether its checkbox is ticked when the page opens.
     """
 
     place: int
@@ -34,18 +39,21 @@ class Model:
     dashes: str
     symbol: str
     symbol_path: str
+    shown: bool
 
 
 def models_of(report: Report) -> list[Model]:
-    """Return the models in the order of the leaderboard."""
+    """Return the models in the order of the leaderboard; of a sweep over training steps few are shown at first."""
     styles = model_styles(report.accuracy)
-    return [_model(place, label, styles[label]) for place, label in enumerate(report.leaderboard["label"])]
+    shown = set(few_steps(report.accuracy, _STEPS)["label"])
+    labels = report.leaderboard["label"]
+    return [_model(place, label, styles[label], label in shown) for place, label in enumerate(labels)]
 
 
-def _model(place: int, label: str, style: Style) -> Model:
+def _model(place: int, label: str, style: Style, shown: bool) -> Model:
     # matplotlib counts dashes in widths of the line, and the page's lines are 2 pixels wide.
     dashes = ",".join(f"{2 * length}px" for length in style.dashes) or "solid"
-    return Model(place, label, style.colour, dashes, *_SYMBOLS[style.marker])
+    return Model(place, label, style.colour, dashes, *_SYMBOLS[style.marker], shown)
 
 
 def model_cell(model: Model) -> Cell:

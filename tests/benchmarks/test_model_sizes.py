@@ -1,0 +1,73 @@
+"""The models that the benchmark of sizes makes, at a small size."""
+
+import pytest
+import torch
+from lm_eval.models.huggingface import HFLM
+
+from benchmarks.decoding import CONTENDERS, as_requests, measure
+from benchmarks.model_sizes import (
+    MAMBA,
+    NEOX,
+    build_model,
+    compare_backends,
+    draw_prompts,
+    list_words,
+    load_tokenizer,
+    write_state_spaces,
+)
+from copy_eval.model_adapters.mamba import MambaLM
+from copy_eval.model_adapters.pythia import PythiaLM
+
+SMALL = {"hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 2048}
+SHAPES = {PythiaLM: NEOX | SMALL | {"num_attention_heads": 4, "intermediate_size": 128}, MambaLM: MAMBA | SMALL}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return load_tokenizer("tiny-pythia")
+
+
+@pytest.fixture(scope="module")
+def order(tokenizer):
+    return list_words(tokenizer)
+
+
+@pytest.fixture(scope="module")
+def requests(tokenizer, order):
+    return as_requests(draw_prompts(tokenizer, order, 30, 3), {"until": ["\n\n"], "max_gen_toks": 29})
+
+
+def test_a_text_has_the_tokens_it_is_made_of(tokenizer, order, requests):
+    text = requests[1].args[0].split("\n\n")[0]
+    assert len(set(order)) == len(order)
+    assert tokenizer.encode(text) == order[7:37]
+
+
+@pytest.mark.parametrize("adapter", SHAPES)
+def test_a_copier_copies_whole_texts_and_every_draft_is_right(adapter, tokenizer, order, requests, tmp_path):
+    build_model(SHAPES[adapter], order, torch.bfloat16).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    ours = adapter(str(tmp_path), device="cpu", dtype="bfloat16")
+    hf = HFLM(str(tmp_path), device="cpu", dtype="bfloat16")
+
+    rows = {row.contender: row for row in measure("small", "copier", ours, hf, requests, 3, repeats=1)}
+
+    texts = [request.args[0].split("\n\n")[0].split() for request in requests]
+    assert [answer.split() for answer in ours.generate_until(requests, disable_tqdm=True)] == [
+        text[1:] for text in texts
+    ]
+    assert list(rows) == list(CONTENDERS)
+    assert rows["drafted"].same_as_hf == "3/3"
+    assert rows["drafted"].passes_per_answer <= 2 / 3 < rows["hf"].passes_per_answer
+
+
+def test_a_random_model_does_not_copy(tokenizer, requests):
+    model = build_model(SHAPES[PythiaLM], None, torch.float32)
+    answers = PythiaLM(model, tokenizer=tokenizer, batch_size=3).generate_until(requests, disable_tqdm=True)
+    for answer, request in zip(answers, requests, strict=True):
+        assert not answer.startswith(" ".join(request.args[0].split()[1:3]))
+
+
+def test_backends_are_compared_on_one_checkpoint_in_the_state_spaces_layout(tokenizer, requests, tmp_path):
+    write_state_spaces(build_model(SHAPES[MambaLM], None, torch.float32), tokenizer, tmp_path / "state-spaces")
+    assert "3/3 answers equal" in compare_backends(tmp_path / "state-spaces", requests, "cpu")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import (
     CONFIG_MAPPING,
@@ -66,8 +67,9 @@ def read_architecture(pretrained: str, revision: str = "main", subfolder: str = 
     config = read_config(checkpoint, revision, subfolder)
     try:
         return describe(config, is_state_spaces(checkpoint, config), f"pretrained={pretrained}")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"pretrained={pretrained}: its config.json is not understood ({error})") from error
+    except (AttributeError, KeyError, TypeError, ValueError, StrictDataclassError) as error:
+        line = " ".join(str(error).split())
+        raise UserError(f"pretrained={pretrained}: its config.json is not understood ({line})") from error
 
 
 def describe(config: Mapping[str, Any], state_spaces: bool, source: str) -> Architecture:
@@ -80,7 +82,7 @@ def describe(config: Mapping[str, Any], state_spaces: bool, source: str) -> Arch
 
     Raises:
         UserError: if the model has layers whose work is not known here.
-        AttributeError, KeyError, TypeError, ValueError: if it lacks an entry, or one is of the wrong kind.
+        AttributeError, KeyError, TypeError, ValueError, StrictDataclassError: if an entry is missing or does not fit.
     """
     if state_spaces and is_hybrid(config):
         return _describe_hybrid(config, source)

@@ -1,0 +1,133 @@
+"""A local Ray of two workers: the same files as without Ray, even when a worker is killed."""
+
+import json
+import os
+import signal
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from copy_eval.cli import main
+from copy_eval.errors import UserError
+from copy_eval.runs import ray_pool
+from copy_eval.runs.progress import Progress
+from copy_eval.runs.ray_pool import check_ray, evaluate_with_ray
+from copy_eval.runs.runner import run_suite
+from copy_eval.runs.suite import ModelEntry, Suite
+
+ray = pytest.importorskip("ray")
+
+MODELS = (
+    ModelEntry("tiny-pythia", "pythia", "tiny-pythia", batch_size=4),
+    ModelEntry("tiny-mamba", "mamba_ssm", "tiny-mamba", batch_size=4),
+)
+SUITE = Suite("small", MODELS, ("phonebook_copy_10", "phonebook_copy_40", "phonebook_reversed_10"), {"num_samples": 4})
+VARYING = {"date", "start_time", "end_time", "total_evaluation_time_seconds"}
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch):
+    # They are set for the whole process, which is the tests' own here.
+    for name in ("RAY_USAGE_STATS_ENABLED", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_task_oom_retries"):
+        monkeypatch.setenv(name, os.environ.get(name, "0" if name == "RAY_USAGE_STATS_ENABLED" else "1"))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)  # so many workers there will be
+
+
+@pytest.fixture
+def local_ray():
+    with ray_pool._connected("local") as connected:
+        yield connected
+
+
+def content(out: Path) -> dict[tuple[str, str], tuple[dict, str]]:
+    """Return each cell's report and samples; a cell that stands there twice is an error."""
+    cells = {}
+    for file in out.glob("*/results_*.json"):
+        report = json.loads(file.read_text())
+        (task,) = report["results"]
+        assert (file.parent.name, task) not in cells
+        (samples,) = file.parent.glob(f"samples_{task}_*.jsonl")
+        kept = {key: value for key, value in report.items() if key not in VARYING}
+        cells[file.parent.name, task] = kept, samples.read_text()
+    return cells
+
+
+def test_a_killed_worker_is_replaced_and_every_cell_is_there_once_as_without_ray(tmp_path):
+    killed, done = [], []
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text('{"model_type": "gpt_neox"}')
+    broken = ModelEntry("broken", "pythia", str(tmp_path / "broken"))
+
+    def evaluate_and_kill(groups, settings, out, on_event):
+        def pass_on(event):
+            if event.state == "done":
+                done.append((event.cell.label, event.cell.task))
+                workers = [child for child in psutil.Process().children(recursive=True) if is_at_work(child)]
+                if not killed:
+                    assert len(workers) == 2
+                    workers[0].send_signal(signal.SIGKILL)
+                    killed.append(workers[0])
+            on_event(event)
+
+        evaluate_with_ray(groups, settings, out, pass_on)
+
+    failures = run_suite(replace(SUITE, models=(*MODELS, broken)), tmp_path / "ray", Progress(), evaluate_and_kill)
+    assert len(killed) == 1
+    assert [(failure.cell.model, failure.reason[:11]) for failure in failures] == [(broken, "pretrained=")] * 3
+    assert sorted(done) == sorted((cell.label, cell.task) for cell in SUITE.cells())
+    assert run_suite(SUITE, tmp_path / "plain", Progress()) == []
+    assert content(tmp_path / "ray") == content(tmp_path / "plain")
+    assert not list((tmp_path / "ray").glob(f"{ray_pool._PROBE}*"))
+
+
+def is_at_work(process: psutil.Process) -> bool:
+    return any("_evaluate_group" in part for part in process.cmdline())
+
+
+def test_bad_surroundings_are_one_line_each(local_ray, tmp_path):
+    (node,) = local_ray.nodes()
+    host = node["NodeManagerHostname"]
+    ray_pool._check_nodes(local_ray, [node], tmp_path)
+    unseen = local_ray.remote(ray_pool._examine_node).remote(tmp_path / "not here")
+    with pytest.raises(UserError, match=f"{host} does not see {tmp_path}: --out must be in a folder that all nodes"):
+        ray_pool._check_node(local_ray, unseen, host, tmp_path)
+    with pytest.raises(UserError, match=f"{host} has copy-eval 0.0.0, this is "):
+        ray_pool._check_node(local_ray, local_ray.put((True, "0.0.0")), host, tmp_path)
+    greedy = ModelEntry("large", "pythia", "tiny-pythia", gpus=64)
+    with pytest.raises(UserError, match="large asks for 64 GPUs, and no Ray node has more than "):
+        ray_pool._resources(greedy, [node], 1)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "device", "there", "given"),
+    [
+        (None, None, 2, {"num_gpus": 1, "num_cpus": 1}),
+        (None, None, 0, {"num_gpus": 0, "num_cpus": 4}),
+        (None, "cpu", 2, {"num_gpus": 0, "num_cpus": 4}),
+        (0.5, None, 2, {"num_gpus": 0.5, "num_cpus": 1}),
+        (0, None, 2, {"num_gpus": 0, "num_cpus": 4}),
+    ],
+)
+def test_a_model_gets_a_gpu_where_there_is_one_or_its_share_of_the_cores(gpus, device, there, given):
+    nodes = [{"Resources": {"CPU": 8.0, "GPU": float(there)}}, {"Resources": {"CPU": 16.0, "GPU": float(there)}}]
+    entry = ModelEntry("a", "pythia", "a", gpus=gpus, model_args={"device": device} if device else {})
+    assert ray_pool._resources(entry, nodes, models=4) == given
+
+
+def test_a_mistaken_address_is_one_line_and_nothing_is_written(tmp_path, capsys):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+        assert main(["run", "tiny", "--out", str(tmp_path / "out"), "--ray", address]) == 2
+    assert capsys.readouterr().err.startswith(f"copy-eval: --ray {address}: nothing answers there (")
+    assert main(["run", "--out", str(tmp_path / "out"), "--ray", "tiny", "--model", "pythia"]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_ray_the_line_that_installs_it_is_printed(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(UserError, match='pip install "copy-eval\\[ray\\]"'):
+        check_ray("local")

@@ -29,11 +29,12 @@ def run(options: argparse.Namespace) -> int:
     from copy_eval.reports.output import write_files
     from copy_eval.reports.rendering import render_files
     from copy_eval.reports.report import build_report
-    from copy_eval.reports.tables import accuracy_tables, to_terminal
+    from copy_eval.reports.tables import ACCURACY_NOTES, accuracy_tables, to_terminal
 
     report = build_report(options.results, options.pool)
     files = write_files(options.out, render_files(report))
     for table in accuracy_tables(report):
         print(to_terminal(table))
+    print(f"{ACCURACY_NOTES}\n")
     print("\n".join(f"wrote {file}" for file in files))
     return 0

@@ -14,14 +14,20 @@ from copy_eval.reports.summaries import THRESHOLDS
 
 _NOT_AVAILABLE = "n/a"
 
+ACCURACY_NOTES = (
+    "Area: under the curve, over the lengths in brackets. 90% and 50% up to: the longest length up to which every "
+    "tested length reaches it; + where all do."
+)
+
 
 @dataclass(frozen=True)
 class Table:
-    """A table for people: its name (for a reference), what it shows, and a frame of texts."""
+    """A table for people: its name (for a reference), what it shows, a frame of texts, and what its columns mean."""
 
     name: str
     caption: str
     cells: pd.DataFrame
+    notes: str
 
 
 def accuracy_tables(report: Report) -> Iterator[Table]:
@@ -64,10 +70,9 @@ def _accuracy_table(series: str, accuracy: pd.DataFrame, leaderboard: pd.DataFra
     by_model = cells.reindex(accuracy["label"].unique()).rename_axis(index="model", columns=None)
     caption = (
         f"{accuracy['title'].iloc[0]}: exact match in % by {length_unit(accuracy['task'].iloc[0])}, with 95 % Wilson "
-        f"intervals; {describe_prompts(accuracy)}. Area: under the curve, over the lengths in brackets. "
-        "90 % and 50 % up to: the longest length up to which every tested length reaches it; + where all do."
+        f"intervals; {describe_prompts(accuracy)}."
     )
-    return Table(series, caption, by_model.reset_index())
+    return Table(series, caption, by_model.reset_index(), ACCURACY_NOTES)
 
 
 def _accuracy_text(accuracy: float, low: float, high: float, over_context: bool) -> str:
@@ -91,22 +96,20 @@ def _wrong_answers_table(series: str, shares: pd.DataFrame) -> Table:
     ]
     for kind, name in kinds.items():
         cells[name] = ["" if pd.isna(share) else f"{share:.0%}" for share in shares[kind]]
-    caption = (
-        f"{shares['title'].iloc[0]}: what the wrong answers are: another entry's number, a text that stands nowhere in "
-        "the book, or a fragment of the book."
-    )
-    return Table(f"{series}_wrong_answers", caption, cells)
+    caption = f"{shares['title'].iloc[0]}: what the wrong answers are."
+    notes = "They are another entry's number, stand nowhere in the book, or are a fragment of it."
+    return Table(f"{series}_wrong_answers", caption, cells, notes)
 
 
 def to_terminal(table: Table) -> str:
-    """Write a table for a terminal."""
+    """Write a table for a terminal, without its notes."""
     return f"{table.caption}\n\n{_tabulate(table.cells, 'simple')}\n"
 
 
 def to_markdown(table: Table) -> str:
     """Write a table with its heading as GitHub Markdown."""
     cells = table.cells.map(escape).rename(columns=escape)
-    return f"## {escape(table.name)}\n\n{escape(table.caption)}\n\n{_tabulate(cells, 'github')}\n"
+    return f"## {escape(table.name)}\n\n{escape(f'{table.caption} {table.notes}')}\n\n{_tabulate(cells, 'github')}\n"
 
 
 def _tabulate(cells: pd.DataFrame, layout: str) -> str:
@@ -121,7 +124,7 @@ def to_latex(table: Table) -> str:
     lines = [
         r"\begin{table}[ht]",
         r"\centering\small",
-        rf"\caption{{{_escape_latex(table.caption)}}}",
+        rf"\caption{{{_escape_latex(f'{table.caption} {table.notes}')}}}",
         rf"\label{{tab:{table.name.replace('_', '-')}}}",
         _tabulate(table.cells, "latex_booktabs"),
         r"\end{table}",

@@ -15,6 +15,8 @@ from copy_eval.cli import main
 COMMAND = [sys.executable, "-c", "import sys; from copy_eval.cli import main; sys.exit(main())", "run"]
 TINY = ["--model", "pythia", "--pretrained", "tiny-pythia", "--batch-size", "4", "--settings", "num_samples=2"]
 
+THREE_TASKS = ["phonebook_copy_10", "phonebook_copy_80", "phonebook_copy_20"]
+
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch):
@@ -79,31 +81,43 @@ def test_a_mistake_is_found_before_torch_is_loaded():
     assert done.stdout == "False\n"
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_was_stopped_goes_on_where_it_stopped(how, tmp_path, capsys):
-    out = tmp_path / "out"
-    tasks = ["phonebook_copy_10", "phonebook_copy_120", "phonebook_copy_20"]
-    arguments = [*TINY, "num_samples=4", "--tasks", ",".join(tasks), "--out", str(out)]
-    process = subprocess.Popen(
-        [*COMMAND, *arguments],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
-    )
-    deadline = time.monotonic() + 100
-    while not list(out.glob("*/results_*.json")):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(how)
-    _, said = process.communicate()
-    if how == signal.SIGINT:
-        assert process.returncode == 130
-        assert said.endswith("stopped; the same command goes on with the cells that are left\n")
-    first = {file: file.stat().st_mtime_ns for file in out.glob("*/*.json*")}
-    assert evaluated_tasks(out) == ["phonebook_copy_10"]
+@pytest.fixture
+def stopped(tmp_path):
+    """Start a run of three cells and stop it by a signal in the second; returns the run and its arguments."""
+
+    def stop(how):
+        out = tmp_path / "out"
+        arguments = [*TINY, "num_samples=4", "--tasks", ",".join(THREE_TASKS), "--out", str(out)]
+        process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background process ignores it
+        )
+        deadline = time.monotonic() + 100
+        while not evaluated_tasks(out):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(how)
+        _, said = process.communicate()
+        assert evaluated_tasks(out) == THREE_TASKS[:1]
+        return subprocess.CompletedProcess(arguments, process.returncode, stderr=said), arguments
+
+    return stop
+
+
+def test_a_killed_run_goes_on_where_it_stopped(stopped, tmp_path, capsys):
+    _, arguments = stopped(signal.SIGKILL)
+    first = {file: file.stat().st_mtime_ns for file in tmp_path.glob("out/*/*.json*")}
     assert main(["run", *arguments]) == 0
     assert "evaluated: 2, done before: 1, failed: 0" in capsys.readouterr().out
-    assert evaluated_tasks(out) == tasks
-    assert first.items() <= {file: file.stat().st_mtime_ns for file in out.glob("*/*.json*")}.items()
+    assert evaluated_tasks(tmp_path / "out") == sorted(THREE_TASKS)
+    assert first.items() <= {file: file.stat().st_mtime_ns for file in tmp_path.glob("out/*/*.json*")}.items()
+
+
+def test_ctrl_c_says_how_to_go_on(stopped):
+    run, _ = stopped(signal.SIGINT)
+    assert run.returncode == 130
+    assert run.stderr.endswith("stopped; the same command goes on with the cells that are left\n")

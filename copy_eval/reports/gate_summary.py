@@ -80,12 +80,15 @@ def _cells(row: Any, names: Mapping[int, str]) -> dict[str, str]:
 def _notes(judged: pd.DataFrame, max_drop: float) -> Iterator[str]:
     """Say why lengths are unusable, new or not paired, and which drops may be chance."""
     for (verdict, note), rows in judged.groupby(["verdict", "note"], sort=False):
-        kind = "unpaired" if verdict in (PASS, DROP) and not rows["paired"].any() else verdict
-        yield f"{_names(rows)}: {kind}: {escape(str(note))}"
+        is_unpaired = verdict in (PASS, DROP) and not rows["paired"].any()
+        yield escape(f"{'unpaired' if is_unpaired else verdict}: {_enumerate(rows)}: {note}")
     uncertain = judged[(judged["verdict"] == PASS) & (judged["difference"] < -max_drop - ROUNDING).fillna(False)]
     if len(uncertain):
-        yield f"{_names(uncertain)}: lower by more than {max_drop:g}, but not significantly"
+        yield escape(f"lower by more than {max_drop:g}, but not significantly: {_enumerate(uncertain)}")
 
 
-def _names(rows: pd.DataFrame) -> str:
-    return ", ".join(map(escape, rows["task_name"]))
+def _enumerate(rows: pd.DataFrame) -> str:
+    """Name lengths by task: ``c4_copy 25, 50; phonebook_copy 10``."""
+    return "; ".join(
+        f"{task} {', '.join(length_names(lengths).values())}" for task, lengths in rows.groupby("task", sort=False)
+    )

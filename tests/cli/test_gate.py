@@ -40,13 +40,26 @@ def test_the_allowed_drop_and_the_level_of_significance_can_be_set(tmp_path, bas
     assert main([*gate, "--alpha", "1e-6"]) == 0
 
 
-@pytest.mark.parametrize("run", [{"answers": {10: "1" * 50}}, {"answers": {10: "11", 20: "11"}, "version": 2.0}])
-def test_lengths_that_cannot_be_compared_are_exit_code_2(tmp_path, baseline, capsys, run):
+@pytest.mark.parametrize(
+    ("run", "note"),
+    [
+        ({"answers": {10: "1" * 50}}, "- unusable: phonebook_copy 20: the new run was not evaluated on it\n"),
+        (
+            {"answers": {10: "11", 20: "11"}, "version": 2.0},
+            "- unusable: phonebook_copy 10, 20: the new run has version 2.0 of the task, this is 1.0\n",
+        ),
+        (
+            {"answers": {10: "1" * 50, 20: "1-"}},
+            "- unusable: phonebook_copy 20: over the context now, not in the baseline\n",
+        ),
+    ],
+)
+def test_lengths_that_cannot_be_compared_are_exit_code_2(tmp_path, baseline, capsys, run, note):
     results = write_run(tmp_path, model="after", **run)
     assert main(["gate", str(results), "--baseline", str(baseline)]) == 2
     printed = capsys.readouterr().out
     assert printed.startswith("## copy-eval gate: UNUSABLE, ")
-    assert "phonebook_copy_20: unusable: the new run " in printed or ", phonebook_copy_20: unusable: " in printed
+    assert note in printed
 
 
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, baseline, capsys):

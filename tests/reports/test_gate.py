@@ -118,7 +118,8 @@ def test_the_summary_begins_with_the_verdict_and_has_a_row_for_each_length(tmp_p
     ]  # fmt: skip
     assert rows[1][2:-1] == ["50", "1.000", "0.400", "-0.600", "-0.724 to -0.444", "<0.0001"]
     assert rows[3][3:5] == ["over context", "over context"]
-    assert lines[-1] == "- phonebook_copy_120: lower by more than 0.02, but not significantly"
+    assert "- unusable: phonebook_copy 40: the new run was not evaluated on it" in lines
+    assert lines[-1] == "- lower by more than 0.02, but not significantly: phonebook_copy 120"
 
 
 def test_the_summary_takes_a_models_name_for_text(tmp_path):

@@ -11,7 +11,9 @@ def to_csv(frame: pd.DataFrame) -> str:
 
     A carriage return, which may begin a formula and which ends a line for many a reader, is written as ``\r``.
     """
-    return frame.map(_neutralise).rename(columns=_neutralise).to_csv(index=False, lineterminator="\n")
+    # As objects: pandas would make floats of whole numbers beside which a cell is missing.
+    cells = {name: pd.Series(map(_neutralise, column), column.index, dtype=object) for name, column in frame.items()}
+    return pd.DataFrame(cells).rename(columns=_neutralise).to_csv(index=False, lineterminator="\n")
 
 
 def _neutralise(cell: object) -> object:

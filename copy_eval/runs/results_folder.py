@@ -115,12 +115,12 @@ def refuse_other_prompts(out: Path, prompts: Mapping[str, Prompts]) -> None:
         for result in read_done(folder):
             now = prompts.get(result.task, result.prompts)
             if now.version != result.prompts.version:
-                what = f"version {result.prompts.version} of {result.task}, this is version {now.version}"
+                what = f"is of version {result.prompts.version} of {result.task}, this is version {now.version}"
             elif now != result.prompts:
-                what = f"other prompts of {result.task}, of other settings or another text"
+                what = f"has other prompts of {result.task}, of other settings or another text"
             else:
                 continue
-            raise UserError(f"{out} holds results with {what}: name another folder with --out")
+            raise UserError(f"{result.file} {what}: name another folder with --out")
 
 
 def is_done(cell: Cell, prompts: Prompts, results: Sequence[Result]) -> bool:

@@ -24,11 +24,11 @@ def loaded(request):
 @pytest.fixture(scope="module", params=["phonebook", pytest.param("c4", marks=needs_real_data)])
 def task(request):
     """Real prompts of unequal length, in no order, and how the task ends their answers."""
-    settings = {"num_samples": 6, "data_seed": 7}
+    settings = {"num_samples": 5, "data_seed": 7}
     if request.param == "phonebook":
         lengths, build, ending = (40, 5, 12), build_phonebook, {"until": ["\n"], "max_gen_toks": 16}
     else:
-        lengths, build, ending = (60, 25), build_c4, {"until": ["\n\n"], "max_gen_toks": 125}
+        lengths, build, ending = (50, 25), build_c4, {"until": ["\n\n"], "max_gen_toks": 60}
         settings |= {"c4_path": str(C4_SAMPLE), "length_tokenizer": "tiny-pythia"}
     return [prompt for length in lengths for prompt in build(settings, length)["test"]["prompt"]], ending
 

@@ -36,9 +36,9 @@ def add_parser(subcommands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the comparison."""
     # pandas and statsmodels take seconds to import: only this subcommand pays for them.
-    from copy_eval.reports.comparison import compare
-    from copy_eval.reports.comparison_text import render
-    from copy_eval.reports.evaluation import read_evaluation
+    from copy_eval.reports.comparison.comparison import compare
+    from copy_eval.reports.comparison.evaluation import read_evaluation
+    from copy_eval.reports.comparison.text import render
 
     a, b = read_evaluation([options.a]), read_evaluation([options.b])
     print(render(compare(a, b), a, b, options.format))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from copy_eval.errors import UserError
 
 if TYPE_CHECKING:
-    from copy_eval.reports.evaluation import Evaluation
+    from copy_eval.reports.comparison.evaluation import Evaluation
 
 _DESCRIPTION = """
 Compare the results of a checkpoint with a baseline, length by length, and print a summary in Markdown. A length fails
@@ -53,13 +53,13 @@ def add_parser(subcommands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the baseline, or judge the results by it and return the exit code."""
     # pandas and statsmodels take seconds to import: only this subcommand pays for them.
-    from copy_eval.reports.appending import append_whole
-    from copy_eval.reports.baseline import read_baseline
-    from copy_eval.reports.evaluation import read_evaluation
-    from copy_eval.reports.gate import exit_code, judge
-    from copy_eval.reports.gate_summary import summarise
-    from copy_eval.reports.junit import to_junit
-    from copy_eval.reports.output import write_files
+    from copy_eval.reports.comparison.evaluation import read_evaluation
+    from copy_eval.reports.gate.baseline import read_baseline
+    from copy_eval.reports.gate.junit import to_junit
+    from copy_eval.reports.gate.summary import summarise
+    from copy_eval.reports.gate.verdicts import exit_code, judge
+    from copy_eval.reports.writing.appending import append_whole
+    from copy_eval.reports.writing.output import write_files
 
     if options.update:
         return _update(read_evaluation(options.results), options)
@@ -76,8 +76,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _update(now: "Evaluation", options: argparse.Namespace) -> int:
-    from copy_eval.reports.baseline import to_json
-    from copy_eval.reports.output import write_files
+    from copy_eval.reports.gate.baseline import to_json
+    from copy_eval.reports.writing.output import write_files
 
     if options.summary or options.junit:
         raise UserError("--update writes a baseline and nothing else; leave out --summary and --junit")

@@ -26,10 +26,10 @@ def add_parser(subcommands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the tables and write the files of the report."""
     # pandas and matplotlib take seconds to import: only this subcommand pays for them.
-    from copy_eval.reports.output import write_files
     from copy_eval.reports.rendering import render_files
     from copy_eval.reports.report import build_report
-    from copy_eval.reports.tables import ACCURACY_NOTES, accuracy_tables, to_terminal
+    from copy_eval.reports.writing.output import write_files
+    from copy_eval.reports.writing.tables import ACCURACY_NOTES, accuracy_tables, to_terminal
 
     report = build_report(options.results, options.pool)
     files = write_files(options.out, render_files(report))

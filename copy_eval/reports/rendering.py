@@ -7,14 +7,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from copy_eval.reports.emergence import plot_emergence, training_curves
-from copy_eval.reports.figures import to_files
-from copy_eval.reports.heatmaps import plot_depths
+from copy_eval.reports.figures.common import to_files
+from copy_eval.reports.figures.emergence import plot_emergence, training_curves
+from copy_eval.reports.figures.heatmaps import plot_depths
+from copy_eval.reports.figures.plots import plot_accuracy
 from copy_eval.reports.page import render_page
-from copy_eval.reports.plots import plot_accuracy
 from copy_eval.reports.report import Report
-from copy_eval.reports.spreadsheet import to_csv
-from copy_eval.reports.tables import accuracy_tables, to_latex, to_markdown, wrong_answer_tables
+from copy_eval.reports.writing.spreadsheet import to_csv
+from copy_eval.reports.writing.tables import accuracy_tables, to_latex, to_markdown, wrong_answer_tables
 
 _Part = Callable[[], dict[str, bytes]]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from copy_eval.reports.depths import accuracy_by_depth
-from copy_eval.reports.results import read_results
-from copy_eval.reports.samples import read_samples
-from copy_eval.reports.statistics import accuracy_by_length
-from copy_eval.reports.summaries import leaderboard, wrong_answers
+from copy_eval.reports.frames.results import read_results
+from copy_eval.reports.frames.samples import read_samples
+from copy_eval.reports.statistics.accuracy import accuracy_by_length
+from copy_eval.reports.statistics.depths import accuracy_by_depth
+from copy_eval.reports.statistics.summaries import leaderboard, wrong_answers
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Report:
     """All metrics, from ``results.read_results``."""
 
     accuracy: pd.DataFrame
-    """Exact match with its interval by model and length, from ``statistics.accuracy_by_length``."""
+    """Exact match with its interval by model and length, from ``accuracy.accuracy_by_length``."""
 
     leaderboard: pd.DataFrame
     """A row a model, from ``summaries.leaderboard``."""

@@ -6,8 +6,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from copy_eval.reports.results import read_results
-from copy_eval.reports.statistics import accuracy_by_length
+from copy_eval.reports.frames.results import read_results
+from copy_eval.reports.statistics.accuracy import accuracy_by_length
 
 _C4_LENGTHS = (25, 50, 100, 200, 300)
 

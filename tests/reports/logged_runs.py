@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from copy_eval.reports.result_files import samples_file
+from copy_eval.reports.frames.result_files import samples_file
 from tests.reports.result_files import write_results
 
 

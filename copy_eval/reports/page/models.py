@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from copy_eval.reports.figures import few_steps
+from copy_eval.reports.figures.common import few_steps
+from copy_eval.reports.figures.styles import Style, model_styles
 from copy_eval.reports.page.sortable import Cell
 from copy_eval.reports.report import Report
-from copy_eval.reports.styles import Style, model_styles
 
 _SYMBOLS = {
     "o": ("circle", "M20 6a4 4 0 1 1-8 0a4 4 0 1 1 8 0"),

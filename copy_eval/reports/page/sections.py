@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
+from copy_eval.reports.frames.series import is_linear, length_names, length_unit
 from copy_eval.reports.page.charts import accuracy_chart
 from copy_eval.reports.page.models import Model, model_cell
 from copy_eval.reports.page.sortable import Cell, Column, Row, Table
-from copy_eval.reports.series import is_linear, length_names, length_unit
 
 _DESCRIPTIONS = {
     "phonebook_copy": "The prompt is a phonebook; the answer is the number of one person in it.",

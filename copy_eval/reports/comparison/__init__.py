@@ -1,0 +1,1 @@
+"""``copy-eval compare``: two evaluations, length by length."""

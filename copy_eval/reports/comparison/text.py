@@ -1,0 +1,133 @@
+"""Writes a comparison of two models for a terminal, for a page in Markdown, and as CSV and JSON."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate
+
+from copy_eval.reports.comparison.evaluation import Evaluation
+from copy_eval.reports.frames.series import length_names, length_unit
+from copy_eval.reports.writing.markdown import escape
+from copy_eval.reports.writing.number_texts import accuracy_text, difference_text, interval_text, p_text
+from copy_eval.reports.writing.spreadsheet import to_csv
+
+SIGNIFICANT = 0.05
+"""Differences with an adjusted p-value below this are called out."""
+
+_LEGEND = (
+    "Exact match, and the 95 % interval of the difference. Only A, only B: prompts that one of the two alone answers\n"
+    "rightly. p: McNemar's exact test (Fisher's where unpaired), adjusted for the lengths of a task by Holm's method;\n"
+    "* below 0.05."
+)
+
+
+def render(comparison: pd.DataFrame, a: Evaluation, b: Evaluation, fmt: str) -> str:
+    """Write a comparison.
+
+    Args:
+        comparison: as ``comparison.compare`` returns it.
+        a: the first model.
+        b: the second.
+        fmt: table, csv, json or markdown; CSV and JSON have the columns of ``comparison.COLUMNS`` and the two models.
+    """
+    if fmt in ("csv", "json"):
+        return _as_csv(comparison, a, b) if fmt == "csv" else _as_json(comparison, a, b)
+    is_markdown = fmt == "markdown"
+    write = escape if is_markdown else str
+    header = [f"{name} = {model.label}, evaluated {model.date[:10]}" for name, model in (("A", a), ("B", b))]
+    sections = [part for rows in _series(comparison) for part in _section(rows, is_markdown)]
+    parts = ["\n".join(f"- {write(line)}" if is_markdown else line for line in header), *sections]
+    uncompared = "\n".join(map(write, _uncompared(comparison)))
+    if uncompared:
+        parts.append(uncompared)
+    if sections:
+        parts.append(_LEGEND)
+    return "\n\n".join(parts)
+
+
+def _as_csv(comparison: pd.DataFrame, a: Evaluation, b: Evaluation) -> str:
+    models = {"model_a": a.model, "revision_a": a.revision, "model_b": b.model, "revision_b": b.revision}
+    return to_csv(pd.concat([pd.DataFrame(models, index=comparison.index), comparison], axis="columns")).rstrip("\n")
+
+
+def _as_json(comparison: pd.DataFrame, a: Evaluation, b: Evaluation) -> str:
+    models = {side: {"model": each.model, "revision": each.revision} for side, each in (("a", a), ("b", b))}
+    rows = [
+        {name: None if pd.isna(value) else value for name, value in row.items()}
+        for row in comparison.astype(object).to_dict("records")
+    ]
+    return json.dumps(models | {"lengths": rows}, indent=2, allow_nan=False)
+
+
+def _series(comparison: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Part what both sides have into tables: by task, and its version and text."""
+    common = comparison[comparison["n_a"].notna() & comparison["n_b"].notna()]
+    for _, rows in common.groupby(["task", "task_version", "text"], dropna=False):
+        yield rows
+
+
+def _section(rows: pd.DataFrame, is_markdown: bool) -> Iterator[str]:
+    task, text = rows["task"].iloc[0], rows["text"].iloc[0]
+    title = f"{task} on {text}" if pd.notna(text) else task
+    title = f"{title}, by {length_unit(task)}"
+    yield f"### {escape(title)}" if is_markdown else title
+    yield _table(rows, "github" if is_markdown else "simple")
+    findings = list(_sum_up(rows))
+    if findings:
+        yield "\n".join(map(escape, findings) if is_markdown else findings)
+
+
+def _table(rows: pd.DataFrame, style: str) -> str:
+    names = length_names(rows)
+    cells = [_cells(row, names) for row in rows.itertuples()]
+    align = ["right"] * 9 + ["left"]
+    return tabulate(cells, headers="keys", tablefmt=style, disable_numparse=True, colalign=align)
+
+
+def _cells(row: Any, names: Mapping[int, str]) -> dict[str, str]:
+    return {
+        "length": names[row.length],
+        "prompts": f"{row.n_a}" if row.n_a == row.n_b else f"{row.n_a} and {row.n_b}",
+        "A": accuracy_text(row.accuracy_a, row.over_context_a),
+        "B": accuracy_text(row.accuracy_b, row.over_context_b),
+        "B - A": difference_text(row.difference),
+        "95 % interval": interval_text(row.low, row.high),
+        "only A": "" if pd.isna(row.only_a) else str(row.only_a),
+        "only B": "" if pd.isna(row.only_b) else str(row.only_b),
+        "p": p_text(row.p),
+        "adjusted p": p_text(row.p_adjusted) + (" *" if _is_significant(row.p_adjusted) else ""),
+    }
+
+
+def _is_significant(p: Any) -> bool:
+    return pd.notna(p) and p < SIGNIFICANT
+
+
+def _sum_up(rows: pd.DataFrame) -> Iterator[str]:
+    """Say in words at which lengths B is better, worse, or not known to be either, and what was not paired."""
+    tested = rows[rows["p_adjusted"].notna()]
+    significant = tested["p_adjusted"] < SIGNIFICANT
+    findings = {
+        "B is better at": tested[significant & (tested["difference"] > 0)],
+        "B is worse at": tested[significant & (tested["difference"] < 0)],
+        "no significant difference at": tested[~significant],
+    }
+    names = length_names(rows)
+    found = [f"{words} {_enumerate(lengths, names)}" for words, lengths in findings.items() if len(lengths)]
+    if found:
+        yield "; ".join(found)
+    for note, noted in rows.groupby("note"):
+        prefix = "unpaired" if noted["p"].notna().any() else "not compared"
+        yield f"{prefix} at {_enumerate(noted, names)}: {note}"
+
+
+def _enumerate(rows: pd.DataFrame, names: Mapping[int, str]) -> str:
+    return ", ".join(names[length] for length in rows["length"])
+
+
+def _uncompared(comparison: pd.DataFrame) -> Iterator[str]:
+    alone = comparison[comparison["n_a"].isna() | comparison["n_b"].isna()]
+    for (task, note), rows in alone.groupby(["task", "note"]):
+        yield f"not compared: {task} {_enumerate(rows, length_names(rows))}: {note}"

@@ -1,0 +1,1 @@
+"""Reading: from lm-eval's result files and samples to tidy frames."""

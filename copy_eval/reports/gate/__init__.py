@@ -1,0 +1,1 @@
+"""``copy-eval gate``: an evaluation against a baseline."""

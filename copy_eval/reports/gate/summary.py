@@ -1,0 +1,94 @@
+"""The outcome of a gate in Markdown, for the page of a CI job and for the terminal."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate
+
+from copy_eval.reports.comparison.evaluation import Evaluation
+from copy_eval.reports.frames.series import length_names
+from copy_eval.reports.gate.verdicts import DROP, PASS, ROUNDING, UNUSABLE
+from copy_eval.reports.writing.markdown import escape
+from copy_eval.reports.writing.number_texts import accuracy_text, difference_text, interval_text, p_text
+
+
+def summarise(judged: pd.DataFrame, baseline: Evaluation, now: Evaluation, max_drop: float, alpha: float) -> str:
+    """Write the verdict in the first line, a table by task and length, and what else there is to know.
+
+    Args:
+        judged: as ``verdicts.judge`` returns it.
+        baseline: what was compared with.
+        now: what was compared.
+        max_drop: as it was judged by.
+        alpha: as it was judged by.
+    """
+    about = [
+        f"Now: {_describe(now)}",
+        f"Baseline: {_describe(baseline)}",
+        f"A length fails if its exact match is lower by more than {max_drop:g}, significantly at {alpha:g}: one-sided "
+        f"exact tests, adjusted by Holm's method for the {judged['p'].count()} lengths that can drop",
+    ]
+    notes = list(_notes(judged, max_drop))
+    parts = [f"## copy-eval gate: {_verdict(judged)}", _bullets(about), _table(judged)]
+    return "\n\n".join(parts + ([_bullets(notes)] if notes else [])) + "\n"
+
+
+def _bullets(lines: list[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _describe(evaluation: Evaluation) -> str:
+    return escape(f"{evaluation.label}, evaluated {evaluation.date[:10]}")
+
+
+def _verdict(judged: pd.DataFrame) -> str:
+    counts = judged["verdict"].value_counts()
+    dropped, unusable = counts.get(DROP, 0), counts.get(UNUSABLE, 0)
+    compared = judged["difference"].count()
+    if dropped:
+        also = f", {unusable} could not be compared" if unusable else ""
+        return f"FAIL, {dropped} of {compared} lengths dropped{also}"
+    if unusable:
+        return f"UNUSABLE, {unusable} of the baseline's lengths could not be compared"
+    return f"PASS, none of {compared} lengths dropped"
+
+
+def _table(judged: pd.DataFrame) -> str:
+    cells = []
+    for _, rows in judged.groupby("task", sort=False):
+        names = length_names(rows)
+        cells += [_cells(row, names) for row in rows.itertuples()]
+    align = ["left", *["right"] * 7, "left"]
+    return tabulate(cells, headers="keys", tablefmt="github", disable_numparse=True, colalign=align)
+
+
+def _cells(row: Any, names: Mapping[int, str]) -> dict[str, str]:
+    return {
+        "task": escape(row.task),
+        "length": escape(names[row.length]),
+        "prompts": " and ".join(dict.fromkeys(str(n) for n in (row.n_a, row.n_b) if pd.notna(n))),
+        "baseline": "" if pd.isna(row.n_a) else accuracy_text(row.accuracy_a, row.over_context_a),
+        "now": "" if pd.isna(row.n_b) else accuracy_text(row.accuracy_b, row.over_context_b),
+        "change": difference_text(row.difference),
+        "95 % interval": interval_text(row.low, row.high),
+        "adjusted p": p_text(row.p_adjusted),
+        "verdict": f"**{row.verdict}**" if row.verdict in (DROP, UNUSABLE) else row.verdict,
+    }
+
+
+def _notes(judged: pd.DataFrame, max_drop: float) -> Iterator[str]:
+    """Say why lengths are unusable, new or not paired, and which drops may be chance."""
+    for (verdict, note), rows in judged.groupby(["verdict", "note"], sort=False):
+        is_unpaired = verdict in (PASS, DROP) and not rows["paired"].any()
+        yield escape(f"{'unpaired' if is_unpaired else verdict}: {_enumerate(rows)}: {note}")
+    uncertain = judged[(judged["verdict"] == PASS) & (judged["difference"] < -max_drop - ROUNDING).fillna(False)]
+    if len(uncertain):
+        yield escape(f"lower by more than {max_drop:g}, but not significantly: {_enumerate(uncertain)}")
+
+
+def _enumerate(rows: pd.DataFrame) -> str:
+    """Name lengths by task: ``c4_copy 25, 50; phonebook_copy 10``."""
+    return "; ".join(
+        f"{task} {', '.join(length_names(lengths).values())}" for task, lengths in rows.groupby("task", sort=False)
+    )

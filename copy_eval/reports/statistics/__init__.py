@@ -1,0 +1,1 @@
+"""What the frames say: intervals, differences, summaries of curves, accuracy by depth."""

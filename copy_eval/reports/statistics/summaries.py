@@ -1,0 +1,93 @@
+"""The leaderboard and the shares of wrong answers, as frames."""
+
+from typing import Any
+
+import pandas as pd
+
+from copy_eval.over_context import OVER_CONTEXT
+from copy_eval.reports.frames.series import is_linear
+from copy_eval.reports.statistics.accuracy import area_under_curve, effective_length
+
+THRESHOLDS = (0.9, 0.5)
+"""Accuracies whose effective lengths are reported."""
+
+NOT_REACHED = "none"
+"""Stands for an effective length where not even the shortest length reaches the threshold."""
+
+
+def leaderboard(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Sum up each model in one row.
+
+    Args:
+        accuracy: as ``accuracy_by_length`` returns it.
+
+    Returns:
+        ``label``, ``model``, ``revision``, ``architecture``, ``parameters``, and for each series S of results:
+        ``S_area``, the area under the curve, and ``S_area_lengths``, the lengths that it covers ("10-160");
+        ``S_effective_length_90`` and ``_50``; and one column for each length, named like the task (``S_40``), with the
+        accuracy. Cells of lengths over the context say so, those that were not evaluated are missing. Models with most
+        series come first, and among them those with the largest mean area.
+    """
+    about = ["label", "model", "revision", "architecture", "parameters"]
+    board = accuracy[about].drop_duplicates("label").set_index("label", drop=False)
+    areas = pd.DataFrame(index=board.index)
+    for series, rows in accuracy.groupby("series"):
+        linear = is_linear(rows["length"])
+        sums = {label: _sum_up(curve, linear) for label, curve in rows.groupby("label")}
+        summary = pd.DataFrame.from_dict(sums, orient="index", dtype=object).add_prefix(f"{series}_")
+        areas[series] = summary[f"{series}_area"].astype("Float64")
+        board = board.join(summary).join(_cells(rows, str(series)))
+    rank = pd.DataFrame({"covered": areas.notna().sum(axis="columns"), "area": areas.mean(axis="columns")})
+    best_first = rank.sort_values(["covered", "area"], ascending=False, kind="stable").index
+    return board.loc[best_first].reset_index(drop=True)
+
+
+def _sum_up(curve: pd.DataFrame, linear: bool) -> dict[str, Any]:
+    lengths, accuracies = curve["length"], curve["accuracy"]
+    scored = lengths[accuracies.notna()]
+    summary: dict[str, Any] = {
+        "area": area_under_curve(lengths, accuracies, linear),
+        "area_lengths": f"{scored.min()}-{scored.max()}" if len(scored) > 1 else None,
+    }
+    for threshold in THRESHOLDS:
+        reached = effective_length(lengths, accuracies, threshold)
+        # Nothing is known of a model none of whose lengths has a score.
+        missing = NOT_REACHED if len(scored) else OVER_CONTEXT if curve["over_context"].any() else None
+        summary[f"effective_length_{threshold * 100:.0f}"] = missing if reached is None else reached
+    return summary
+
+
+def _cells(rows: pd.DataFrame, series: str) -> pd.DataFrame:
+    """Lay out the accuracies of a series, a row a model and a column a length."""
+    columns = pd.Series(
+        [series + name.removeprefix(task) for name, task in zip(rows["task_name"], rows["task"], strict=True)],
+        index=rows.index,
+    )
+    cells = rows["accuracy"].astype(object).mask(rows["over_context"], OVER_CONTEXT)
+    in_order = columns[rows["length"].sort_values().index].unique()
+    return pd.DataFrame({"label": rows["label"], "column": columns, "cell": cells}).pivot(
+        index="label", columns="column", values="cell"
+    )[in_order]
+
+
+def wrong_answers(results: pd.DataFrame) -> pd.DataFrame:
+    """Return what the wrong answers to phonebook questions are.
+
+    Args:
+        results: as ``read_results`` returns it.
+
+    Returns:
+        ``label``, ``series``, ``title``, ``task``, ``task_version``, ``length``, ``over_context``, ``n`` (prompts),
+        ``wrong`` (wrong answers), and the shares of these that are another entry's number (``other_entry``), stand
+        nowhere in the book (``not_in_book``), or are a fragment of it (``elsewhere``); missing without wrong answers.
+    """
+    kinds = {"wrong_is_other_entry": "other_entry", "wrong_not_in_book": "not_in_book"}
+    of_phonebooks = results.groupby(["file", "task_name"])["metric"].transform(lambda names: names.isin(kinds).any())
+    asked = results[of_phonebooks & results["metric"].isin(["exact_match", *kinds])]
+    key = ["label", "series", "title", "task", "task_version", "length", "over_context", "n"]
+    wide = asked.pivot(index=key, columns="metric", values="value").reindex(columns=["exact_match", *kinds])
+    in_order = asked[key].drop_duplicates()
+    shares = in_order.merge(wide.rename(columns=kinds).reset_index(), on=key)
+    shares["elsewhere"] = (1 - shares["other_entry"] - shares["not_in_book"]).clip(lower=0)
+    shares.insert(len(key), "wrong", ((1 - shares.pop("exact_match")) * shares["n"]).round().astype("Int64"))
+    return shares

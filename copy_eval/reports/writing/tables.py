@@ -1,0 +1,137 @@
+"""The tables of a report as frames of texts, and these as Markdown and LaTeX."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+from tabulate import LATEX_ESCAPE_RULES, tabulate
+
+from copy_eval.over_context import OVER_CONTEXT
+from copy_eval.reports.frames.series import describe_prompts, length_names, length_unit
+from copy_eval.reports.report import Report
+from copy_eval.reports.statistics.summaries import THRESHOLDS
+from copy_eval.reports.writing.markdown import escape
+
+_NOT_AVAILABLE = "n/a"
+
+ACCURACY_NOTES = (
+    "Area: under the curve, over the lengths in brackets. 90% and 50% up to: the longest length up to which every "
+    "tested length reaches it; + where all do."
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for people: its name (for a reference), what it shows, a frame of texts, and what its columns mean."""
+
+    name: str
+    caption: str
+    cells: pd.DataFrame
+    notes: str
+
+
+def accuracy_tables(report: Report) -> Iterator[Table]:
+    """Lay out, for each series, accuracy by length with its summary.
+
+    A length over a model's context reads ``over context``, one without a number ``n/a``; one that was not evaluated is
+    empty.
+    """
+    for series, accuracy in report.accuracy.groupby("series"):
+        yield _accuracy_table(str(series), accuracy, report.leaderboard)
+
+
+def wrong_answer_tables(report: Report) -> Iterator[Table]:
+    """Lay out, for each series of phonebook results, the shares of the kinds of wrong answers."""
+    for series, shares in report.wrong_answers.groupby("series"):
+        yield _wrong_answers_table(str(series), shares)
+
+
+def _accuracy_table(series: str, accuracy: pd.DataFrame, leaderboard: pd.DataFrame) -> Table:
+    names = length_names(accuracy)
+    columns = ["accuracy", "low", "high", "over_context"]
+    texts = [_accuracy_text(*row) for row in accuracy[columns].itertuples(index=False)]
+    cells = (
+        accuracy.assign(cell=texts)
+        .pivot(index="label", columns="length", values="cell")
+        .fillna("")
+        .rename(columns=names)
+    )
+    longest = dict(accuracy.groupby("label")["length"].max())
+    board = leaderboard.set_index("label").loc[cells.index]
+    cells["area"] = [
+        f"{area:.2f} ({lengths})" if pd.notna(area) else _NOT_AVAILABLE
+        for area, lengths in zip(board[f"{series}_area"], board[f"{series}_area_lengths"], strict=True)
+    ]
+    for threshold in THRESHOLDS:
+        reached = board[f"{series}_effective_length_{threshold * 100:.0f}"]
+        cells[f"{threshold:.0%} up to"] = [
+            _effective_text(length, names, longest[label]) for label, length in reached.items()
+        ]
+    by_model = cells.reindex(accuracy["label"].unique()).rename_axis(index="model", columns=None)
+    caption = (
+        f"{accuracy['title'].iloc[0]}: exact match in % by {length_unit(accuracy['task'].iloc[0])}, with 95 % Wilson "
+        f"intervals; {describe_prompts(accuracy)}."
+    )
+    return Table(series, caption, by_model.reset_index(), ACCURACY_NOTES)
+
+
+def _accuracy_text(accuracy: float, low: float, high: float, over_context: bool) -> str:
+    if over_context:
+        return OVER_CONTEXT
+    return _NOT_AVAILABLE if pd.isna(accuracy) else f"{100 * accuracy:.1f} ({100 * low:.0f}-{100 * high:.0f})"
+
+
+def _effective_text(length: object, names: dict[int, str], longest: int) -> str:
+    if not isinstance(length, int):
+        return _NOT_AVAILABLE if pd.isna(length) else str(length)  # type: ignore[call-overload]
+    return f"{names[length].removesuffix('+')}+" if length == longest else names[length]
+
+
+def _wrong_answers_table(series: str, shares: pd.DataFrame) -> Table:
+    kinds = {"other_entry": "another entry", "not_in_book": "not in the book", "elsewhere": "elsewhere in it"}
+    cells = pd.DataFrame({"model": shares["label"], "entries": shares["length"].astype(str)})
+    cells["wrong"] = [
+        OVER_CONTEXT if refused else _NOT_AVAILABLE if pd.isna(wrong) else f"{wrong} of {n}"
+        for refused, wrong, n in shares[["over_context", "wrong", "n"]].itertuples(index=False)
+    ]
+    for kind, name in kinds.items():
+        cells[name] = ["" if pd.isna(share) else f"{share:.0%}" for share in shares[kind]]
+    caption = f"{shares['title'].iloc[0]}: what the wrong answers are."
+    notes = "They are another entry's number, stand nowhere in the book, or are a fragment of it."
+    return Table(f"{series}_wrong_answers", caption, cells, notes)
+
+
+def to_terminal(table: Table) -> str:
+    """Write a table for a terminal, without its notes."""
+    return f"{table.caption}\n\n{_tabulate(table.cells, 'simple')}\n"
+
+
+def to_markdown(table: Table) -> str:
+    """Write a table with its heading as GitHub Markdown."""
+    cells = table.cells.map(escape).rename(columns=escape)
+    return f"## {escape(table.name)}\n\n{escape(f'{table.caption} {table.notes}')}\n\n{_tabulate(cells, 'github')}\n"
+
+
+def _tabulate(cells: pd.DataFrame, layout: str) -> str:
+    # Texts that look like numbers (a model called 1e5) stay as they are.
+    return tabulate(
+        cells.to_numpy().tolist(), headers=list(cells.columns), tablefmt=layout, disable_numparse=True, stralign="left"
+    )
+
+
+def to_latex(table: Table) -> str:
+    r"""Write a table as LaTeX for ``\usepackage{booktabs}``, with its caption and the label ``tab:NAME``."""
+    lines = [
+        r"\begin{table}[ht]",
+        r"\centering\small",
+        rf"\caption{{{_escape_latex(f'{table.caption} {table.notes}')}}}",
+        rf"\label{{tab:{table.name.replace('_', '-')}}}",
+        _tabulate(table.cells, "latex_booktabs"),
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _escape_latex(text: str) -> str:
+    """Escape as tabulate does in the cells."""
+    return "".join(LATEX_ESCAPE_RULES.get(character, character) for character in text)

@@ -1,0 +1,88 @@
+import pandas as pd
+import pytest
+
+from copy_eval.errors import UserError
+from copy_eval.reports.comparison.comparison import COLUMNS, compare
+from copy_eval.reports.comparison.evaluation import read_evaluation
+from copy_eval.reports.statistics.differences import fisher_p
+from tests.reports.logged_runs import write_run
+
+
+def _compare(folder, a, b):
+    return compare(*(read_evaluation([write_run(folder, **run)]) for run in ({"model": "a"} | a, {"model": "b"} | b)))
+
+
+def test_the_same_prompts_are_compared_pair_by_pair(tmp_path):
+    frame = _compare(
+        tmp_path, {"answers": {10: "11111111", 20: "11110000"}}, {"answers": {10: "00000011", 20: "11100001"}}
+    )
+    assert frame.dtypes.astype(str).to_dict() == COLUMNS
+    assert frame["paired"].all()
+    counts = ["length", "n_a", "n_b", "accuracy_a", "accuracy_b", "difference", "only_a", "only_b"]
+    assert frame[counts].to_numpy().tolist() == [[10, 8, 8, 1.0, 0.25, -0.75, 6, 0], [20, 8, 8, 0.5, 0.5, 0.0, 1, 1]]
+    # 6 of 6 fair coins on two sides, adjusted for two lengths.
+    assert frame["p"].tolist() == [2 / 64, 1.0]
+    assert frame["p_adjusted"].tolist() == [4 / 64, 1.0]
+
+
+def test_p_values_are_adjusted_within_a_task(tmp_path):
+    for model, answer in (("a", "1"), ("b", "0")):
+        write_run(tmp_path, {10: answer * 6, 20: answer * 6}, model=model, date=1.0)
+        write_run(tmp_path, {25: answer * 6}, model=model, task="c4_copy", date=2.0)
+    frame = compare(read_evaluation([tmp_path / "a"]), read_evaluation([tmp_path / "b"]))
+    assert frame[["task_name", "p_adjusted"]].to_numpy().tolist() == [
+        ["c4_copy_25", 2 / 64],
+        ["phonebook_copy_10", 4 / 64],
+        ["phonebook_copy_20", 4 / 64],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "note"),
+    [
+        ({}, {"sha": "b" * 64}, "other prompts (their fingerprints differ)"),
+        ({"log_samples": False}, {}, "no samples of A (--log_samples)"),
+        ({"log_samples": False}, {"log_samples": False}, "no samples of A and B (--log_samples)"),
+        ({}, {"answers": {10: "1000000"}}, "8 prompts against 7"),
+    ],
+)
+def test_what_cannot_be_paired_is_compared_unpaired_and_says_why(tmp_path, a, b, note):
+    frame = _compare(tmp_path, {"answers": {10: "11111111"}} | a, {"answers": {10: "10000000"}} | b)
+    row = frame.iloc[0]
+    assert (row["paired"], row["note"]) == (False, note)
+    assert row["p"] == fisher_p(8, 8, 1, row["n_b"], "two-sided")
+    assert pd.isna(row["only_a"])
+    assert row["low"] < row["difference"] < row["high"] < 0
+
+
+@pytest.mark.parametrize(
+    ("b", "note"),
+    [
+        ({"version": 2.0}, "B has version 2.0 of the task, this is 1.0"),
+        ({"task": "other"}, "B was not evaluated on it"),
+        (
+            {"metadata": {"text_sha256": "f" * 64, "text_source": "/data/mine.txt"}},
+            "B has it on mine.txt (SHA-256 ffffffff)",
+        ),
+    ],
+)
+def test_what_only_one_side_has_is_named_and_not_compared(tmp_path, b, note):
+    frame = _compare(tmp_path, {"answers": {10: "11"}}, {"answers": {10: "00"}} | b)
+    assert len(frame) == 2
+    assert frame["p"].isna().all()
+    assert frame.loc[frame["n_b"].isna(), "note"].tolist() == [note]
+
+
+def test_a_length_over_the_context_is_no_accuracy_and_does_not_count_in_the_adjustment(tmp_path):
+    frame = _compare(tmp_path, {"answers": {10: "111111", 20: "11-"}}, {"answers": {10: "000000", 20: "000"}})
+    assert frame["over_context_a"].tolist() == [False, True]
+    assert frame["accuracy_a"].tolist() == [1.0, pd.NA]
+    assert frame["difference"].tolist() == [-1.0, pd.NA]
+    assert frame["p_adjusted"].tolist() == [2 / 64, pd.NA]
+
+
+def test_a_folder_of_several_models_lists_them(tmp_path):
+    for model in ("org/a", "org/b"):
+        write_run(tmp_path, {10: "1"}, model=model)
+    with pytest.raises(UserError, match=r"2 models or revisions.*org/a \(.*org__a\), org/b \(.*org__b\)"):
+        read_evaluation([tmp_path])

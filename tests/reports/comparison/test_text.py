@@ -1,0 +1,61 @@
+import csv
+import io
+import json
+
+import pytest
+
+from copy_eval.reports.comparison.comparison import COLUMNS, compare
+from copy_eval.reports.comparison.evaluation import read_evaluation
+from copy_eval.reports.comparison.text import render
+from tests.reports.logged_runs import write_run
+
+HOSTILE = "=cmd()|<b>,\n"
+
+
+@pytest.fixture
+def compared(tmp_path):
+    a = {10: "1" * 20, 20: "1" * 20, 40: "1" * 20, 80: "1-", 120: "11"}
+    b = {10: "1" * 20, 20: "1" * 10 + "0" * 10, 40: "1" * 30, 80: "11"}
+    first = read_evaluation([write_run(tmp_path, a, model="org/first")])
+    file = write_run(tmp_path, b, model="second")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"model_name": HOSTILE}))
+    second = read_evaluation([file])
+    return compare(first, second), first, second
+
+
+def test_the_table_says_what_was_found_and_what_was_not_compared(compared):
+    text = render(*compared, "table")
+    lines = text.splitlines()
+    assert lines[:2] == ["A = org/first, evaluated 1970-01-01", r"B = =cmd()|<b>,\n, evaluated 1970-01-01"]
+    rows = [" ".join(line.split()) for line in lines]
+    assert "20 20 1.000 0.500 -0.500 -0.701 to -0.243 10 0 0.0020 0.0059 *" in rows
+    assert "40 20 and 30 1.000 1.000 0.000 -0.114 to +0.161 1.000 1.000" in rows
+    assert "80 2 over context 1.000" in rows
+    assert "B is worse at 20; no significant difference at 10, 40" in lines
+    assert "unpaired at 40: 20 prompts against 30" in lines
+    assert "not compared: phonebook_copy 120: B was not evaluated on it" in lines
+
+
+def test_markdown_takes_names_for_text(compared):
+    text = render(*compared, "markdown")
+    assert "- B = =cmd()\\|&lt;b&gt;,\\\\n, evaluated" in text
+    assert "### phonebook_copy, by entries in the phonebook" in text
+    header, ruler = (line for line in text.splitlines() if line.startswith("|") and ("length" in line or "---" in line))
+    assert header.count("|") == ruler.count("|") == 11
+
+
+def test_csv_has_every_column_and_runs_nothing(compared):
+    rows = list(csv.DictReader(io.StringIO(render(*compared, "csv"))))
+    assert list(rows[0]) == ["model_a", "revision_a", "model_b", "revision_b", *COLUMNS]
+    assert len(rows) == 5
+    assert {row["model_b"] for row in rows} == {f"'{HOSTILE}"}
+    assert (rows[1]["difference"], rows[1]["only_a"], rows[4]["difference"]) == ("-0.5", "10", "")
+
+
+def test_json_has_every_column_and_null_for_what_is_missing(compared):
+    content = json.loads(render(*compared, "json"))
+    assert content["b"] == {"model": HOSTILE, "revision": "main"}
+    assert [list(row) for row in content["lengths"]] == [list(COLUMNS)] * 5
+    assert content["lengths"][1]["difference"] == -0.5
+    assert content["lengths"][3]["over_context_a"] is True
+    assert content["lengths"][4]["accuracy_b"] is None

@@ -1,0 +1,206 @@
+import json
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from copy_eval.errors import UserError
+from copy_eval.reports.frames.results import COLUMNS, read_results
+from tests.reports.result_files import write_results
+
+HOSTILE = "=cmd()|'/c calc',\"q\"\n<script>alert(1)</script>\ud800\u202e"
+
+
+def accuracies(frame):
+    return frame[frame["metric"] == "exact_match"]
+
+
+def edit(file, change):
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_a_row_for_each_length_and_metric_of_our_tasks_alone(tmp_path):
+    frame = read_results([write_results(tmp_path, {10: 1.0, 20: 0.5})])
+    assert frame.dtypes.astype(str).to_dict() == COLUMNS
+    assert frame[["task", "length", "metric", "value"]].to_numpy().tolist() == [
+        ["phonebook_copy", 10, "digit_accuracy", 1.0],
+        ["phonebook_copy", 10, "exact_match", 1.0],
+        ["phonebook_copy", 20, "digit_accuracy", 0.5],
+        ["phonebook_copy", 20, "exact_match", 0.5],
+    ]
+    assert set(frame["n"]) == {50}
+
+
+def test_a_folder_is_searched_and_the_newest_result_counts(tmp_path):
+    write_results(tmp_path, {10: 0.1}, date=1.0)
+    write_results(tmp_path, {10: 0.9}, date=2.0)
+    assert accuracies(read_results([tmp_path]))["value"].tolist() == [0.9]
+
+
+def test_a_file_named_twice_counts_once(tmp_path):
+    file = write_results(tmp_path, {10: 0.5})
+    assert len(accuracies(read_results([file, tmp_path, tmp_path / "." / "some__model"], pool=True))) == 1
+
+
+def test_samples_among_the_paths_are_passed_over(tmp_path):
+    write_results(tmp_path, {10: 0.5}, log_samples=True)
+    assert len(accuracies(read_results((tmp_path / "some__model").iterdir()))) == 1
+
+
+def test_a_file_of_an_output_path_that_names_a_json_file_is_found(tmp_path):
+    file = write_results(tmp_path, {10: 0.5})
+    file.rename(file.with_name(file.name.replace("results", "mine")))
+    assert len(accuracies(read_results([tmp_path]))) == 1
+
+
+def test_over_context_is_no_accuracy(tmp_path):
+    frame = read_results([write_results(tmp_path, {10: 1.0, 1280: "over context"})])
+    rows = frame[frame["length"] == 1280]
+    assert rows["over_context"].all()
+    assert rows["value"].isna().all()
+    assert not frame.loc[frame["length"] == 10, "over_context"].any()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "N/A", None])
+def test_what_is_no_number_is_missing_and_not_over_context(tmp_path, value):
+    file = edit(
+        write_results(tmp_path, {10: 0.5}),
+        lambda content: content["results"]["phonebook_copy_10"].update({"exact_match,none": value}),
+    )
+    rows = accuracies(read_results([file]))
+    assert rows["value"].isna().tolist() == [True]
+    assert rows["over_context"].tolist() == [False]
+
+
+@pytest.mark.parametrize(("value", "read"), [(0.07, 0.07), (float("nan"), None), ("N/A", None)])
+def test_a_standard_error_may_be_missing(tmp_path, value, read):
+    file = edit(
+        write_results(tmp_path, {10: 0.5}),
+        lambda content: content["results"]["phonebook_copy_10"].update({"exact_match_stderr,none": value}),
+    )
+    stderr = accuracies(read_results([file]))["stderr"]
+    assert stderr.isna().tolist() == [read is None]
+    assert stderr.dropna().tolist() == ([] if read is None else [read])
+
+
+@pytest.mark.parametrize(("bucket", "length"), [("0_100", 0), ("100_150", 100), ("400_plus", 400)])
+def test_a_bucket_is_placed_at_its_lower_bound(tmp_path, bucket, length):
+    file = write_results(tmp_path, {length: 0.5}, task="squad_by_length")
+    file.write_text(file.read_text().replace(f"squad_by_length_{length}", f"squad_by_length_{bucket}"))
+    frame = read_results([file])
+    assert set(frame["task"]) == {"squad_by_length"}
+    assert set(frame["length"]) == {length}
+
+
+def test_revisions_are_models_of_their_own_and_tell_the_training_step(tmp_path):
+    for date, revision in enumerate(("main", "step3000", "step143000", "v1")):
+        write_results(tmp_path, {10: 0.5}, model_revision=revision, date=date)
+    rows = accuracies(read_results([tmp_path]))
+    assert rows["label"].tolist() == [
+        "some/model@step3000", "some/model@step143000", "some/model", "some/model@v1",
+    ]  # fmt: skip
+    assert rows["step"].fillna(-1).tolist() == [3000, 143000, -1, -1]
+
+
+@pytest.mark.parametrize(
+    ("model", "config", "architecture"),
+    [
+        ("a", {"model_architecture": "gpt_neox"}, "transformer"),
+        ("b", {"model_architecture": "mamba2"}, "state space"),
+        ("c", {"model_architecture": "jamba"}, "hybrid"),
+        ("d", {"model_architecture": "something_new"}, None),
+        ("e", {"adapter": "mamba_ssm"}, "state space"),
+        ("EleutherAI/pythia-410m", {"adapter": "hf"}, "transformer"),
+        ("f", {"adapter": "vllm"}, None),
+    ],
+)
+def test_the_architecture_is_told_where_it_is_safe(tmp_path, model, config, architecture):
+    known = read_results([write_results(tmp_path, {10: 0.5}, model=model, **config)])["architecture"]
+    assert known.dropna().unique().tolist() == ([architecture] if architecture else [])
+
+
+def test_what_one_backend_knows_of_a_model_holds_for_its_other_results(tmp_path):
+    write_results(tmp_path, {10: 0.5}, model_num_parameters=7, model_architecture="llama")
+    write_results(tmp_path, {20: 0.5}, date=2.0, model_num_parameters=-1)
+    frame = read_results([tmp_path])
+    assert set(frame["parameters"]) == {7}
+    assert set(frame["architecture"]) == {"transformer"}
+
+
+def test_model_arguments_may_be_a_text_and_the_revision_stands_there(tmp_path):
+    file = write_results(tmp_path, {10: 0.5}, model_args="pretrained=some/model,revision=step7")
+    assert set(read_results([file])["revision"]) == {"step7"}
+
+
+def test_texts_stay_apart_and_one_text_is_one_series_on_every_machine(tmp_path):
+    here = {"text_source": "/home/me/c4.jsonl", "text_sha256": "b" * 64}
+    there = {"text_source": "/mnt/c4.jsonl", "text_sha256": "b" * 64}
+    other = {"text_source": "/mnt/c4.jsonl", "text_sha256": "c" * 64}
+    for place, (model, metadata) in enumerate([("a", here), ("b", there), ("a", other)]):
+        write_results(tmp_path, {25: 0.5}, model=model, task="c4_copy", metadata=metadata, date=place)
+    rows = accuracies(read_results([tmp_path]))
+    assert rows.groupby("title")["model"].apply(list).to_dict() == {
+        "c4_copy on c4.jsonl (SHA-256 bbbbbbbb)": ["a", "b"],
+        "c4_copy on c4.jsonl (SHA-256 cccccccc)": ["a"],
+    }
+    assert rows["series"].nunique() == 2
+
+
+def test_a_hostile_name_stays_one_line_and_can_be_written(tmp_path):
+    file = edit(write_results(tmp_path, {10: 0.5}), lambda content: content.update(model_name=HOSTILE))
+    (label,) = read_results([file])["label"].unique()
+    assert label.isprintable()
+    label.encode()
+
+
+def test_a_missing_path_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"no such file or folder: .*nowhere"):
+        read_results([tmp_path / "nowhere"])
+
+
+def test_a_folder_without_our_results_says_what_to_name(tmp_path):
+    with pytest.raises(UserError, match="--output_path"):
+        read_results([tmp_path])
+
+
+@pytest.mark.parametrize("content", ["", "{", "[" * 100_000, "\xff"])
+def test_a_damaged_file_is_named(tmp_path, content):
+    file = write_results(tmp_path, {10: 1.0})
+    file.write_text(content, encoding="latin-1")
+    with pytest.raises(UserError, match=f"{file.name} is not a whole JSON file") as error:
+        read_results([file])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["config", "versions", "n-samples", "date"])
+def test_a_result_file_that_lacks_something_is_named(tmp_path, key):
+    file = edit(write_results(tmp_path, {10: 1.0}), lambda content: content.pop(key))
+    with pytest.raises(
+        UserError, match=rf"{file.name} is not a result file as lm-eval writes it \(KeyError\('{key}'\)\)"
+    ):
+        read_results([file])
+
+
+def test_results_of_other_tasks_are_skipped_and_named(tmp_path, caplog):
+    write_results(tmp_path, {10: 0.5})
+    foreign = tmp_path / "results_foreign.json"
+    foreign.write_text(json.dumps({"results": {"arc_easy": {"acc,none": 0.5}}, "configs": {"arc_easy": {}}}))
+    other = tmp_path / "results_other.json"
+    other.write_text("[1]")
+    with caplog.at_level(logging.WARNING):
+        assert len(accuracies(read_results([tmp_path]))) == 1
+    assert caplog.messages == [f"no results of copy-eval's tasks, skipped: {foreign}, {other}"]
+
+
+def test_reports_need_neither_torch_nor_lm_eval():
+    script = """
+import sys
+import copy_eval.reports.rendering, copy_eval.reports.report
+heavy = {"torch", "lm_eval", "transformers", "datasets", "tokenizers"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

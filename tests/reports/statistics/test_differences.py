@@ -1,0 +1,95 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
+
+from copy_eval.reports.statistics.differences import (
+    adjust_holm,
+    fisher_p,
+    mcnemar_p,
+    paired_interval,
+    unpaired_interval,
+)
+
+counts = st.integers(0, 60)
+tables = st.tuples(counts, counts, counts, counts).filter(any)
+ALTERNATIVES = ["two-sided", "drop"]
+
+
+@pytest.mark.parametrize(
+    ("table", "interval"),
+    [
+        # Fagerland, Lydersen and Laake, Statistics in Medicine 33 (2014), 2850-2875, Bentur et al.'s and Cavo et al.'s
+        # data; the R package `contingencytables` pins the same. They subtract columns from rows: our B are their rows.
+        ((1, 7, 1, 12), (-0.507, -0.026)),
+        ((59, 16, 6, 80), (-0.1186, -0.0046)),
+        # Altman et al., "Statistics with Confidence" (2000), page 53.
+        ((14, 0, 5, 22), (0.011, 0.226)),
+        # Newcombe (1998), the method's own paper.
+        ((36, 2, 12, 0), (0.0569, 0.3404)),
+    ],
+)
+def test_the_paired_interval_is_that_of_the_textbooks(table, interval):
+    assert paired_interval(*table) == pytest.approx(interval, abs=0.0005)
+
+
+def test_mcnemars_exact_test_is_that_of_the_textbooks():
+    # Cavo et al. (2012), as above: McNemar_exact_cond_test_paired_2x2.
+    assert mcnemar_p(16, 6, "two-sided") == pytest.approx(0.052479, abs=1e-6)
+    # Armitage and Berry (1994), page 127, as StatsDirect computes it.
+    assert mcnemar_p(12, 2, "two-sided") == pytest.approx(0.0129, abs=5e-5)
+
+
+def test_a_drop_is_tested_on_one_side():
+    # 12 or more of 14 fair coins: (91 + 14 + 1) / 2**14.
+    assert mcnemar_p(12, 2, "drop") == pytest.approx(106 / 2**14)
+    assert mcnemar_p(2, 12, "drop") == pytest.approx(1 - 15 / 2**14)
+
+
+def test_the_unpaired_interval_is_newcombes():
+    # Newcombe, Statistics in Medicine 17 (1998), 873-890, method 10: 56/70 - 48/80 and 9/10 - 3/10.
+    assert unpaired_interval(48, 80, 56, 70) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    assert unpaired_interval(3, 10, 9, 10) == pytest.approx((0.1705, 0.8090), abs=5e-5)
+
+
+def test_fishers_test_on_the_lady_tasting_tea():
+    # 3 of 4 cups each: (16 + 1) / 70 on one side, 34 / 70 on two.
+    assert fisher_p(3, 4, 1, 4, "drop") == pytest.approx(17 / 70)
+    assert fisher_p(3, 4, 1, 4, "two-sided") == pytest.approx(34 / 70)
+    assert fisher_p(1, 4, 3, 4, "drop") == pytest.approx(1 - 1 / 70)
+
+
+def test_holms_method_on_a_hand_computed_example():
+    # In order: 0.01 x 4, 0.02 x 3, then 0.03 x 2 and 0.04 x 1, neither below the one before.
+    assert adjust_holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert adjust_holm([]) == []
+
+
+@given(tables)
+def test_the_paired_interval_holds_the_difference_and_turns_with_the_models(table):
+    both, only_a, only_b, neither = table
+    low, high = paired_interval(both, only_a, only_b, neither)
+    assert -1 - 1e-9 <= low <= (only_b - only_a) / sum(table) <= high <= 1 + 1e-9
+    assert paired_interval(both, only_b, only_a, neither) == pytest.approx((-high, -low))
+
+
+@given(counts, counts)
+def test_p_values_are_probabilities_and_a_drop_is_no_rise(only_a, only_b):
+    two_sided = mcnemar_p(only_a, only_b, "two-sided")
+    assert 0 < two_sided <= 1
+    assert two_sided == pytest.approx(mcnemar_p(only_b, only_a, "two-sided"))
+    drop, rise = mcnemar_p(only_a, only_b, "drop"), mcnemar_p(only_b, only_a, "drop")
+    assert (drop < rise) == (only_a > only_b)
+    assert two_sided == pytest.approx(min(1, 2 * min(drop, rise)))
+
+
+def test_holms_method_is_that_of_statsmodels():
+    p_values = [0.5, 0.003, 0.003, 0.2, 0.04, 0.0, 1.0]
+    assert adjust_holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_holm_never_lowers_a_p_value_and_keeps_their_order(p_values):
+    adjusted = adjust_holm(p_values)
+    assert all(p <= q <= 1 for p, q in zip(p_values, adjusted, strict=True))
+    assert [q for _, q in sorted(zip(p_values, adjusted, strict=True))] == sorted(adjusted)

@@ -44,6 +44,10 @@ def check_ray(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         raise UserError(f"--ray {address}: not an address (auto or HOST:PORT); SUITE stands before --ray")
+    if host in ("localhost", "127.0.0.1"):
+        import ray
+
+        host = ray.util.get_node_ip_address()  # as Ray itself reads it: its head listens there alone
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
@@ -99,8 +103,9 @@ def _connected(address: str) -> Iterator[Any]:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        line = str(error).strip().split("\n")[0]
-        raise UserError(f"--ray {address}: no Ray there ({line}); `ray start --head` starts one") from error
+        line = str(error).strip().split("\n")[0].rstrip(".")
+        remedy = "`ray start --head` starts one; if it wants a token, set RAY_AUTH_MODE=token"
+        raise UserError(f"--ray {address}: no Ray there ({line}); {remedy}") from error
     try:
         yield ray
     finally:
@@ -188,10 +193,14 @@ def _evaluate_group(cells: Sequence[Cell], settings: Mapping[str, int | str], ou
     context: Any = ray.get_runtime_context()
     torch.set_num_threads(max(1, int(context.get_assigned_resources().get("CPU", 1))))
 
+    sent = []
+
     def on_event(event: CellEvent) -> None:
-        ray.get(mailbox.put.remote(event))
+        # Not waited for: Ray would meanwhile give this task's CPU to another.
+        sent.append(mailbox.put.remote(event))
 
     evaluate_model(cells[0].model, cells[0].revision, cells, settings, out, on_event)
+    ray.get(sent)
 
 
 def _follow(ray: Any, tasks: dict[Any, Sequence[Cell]], mailbox: Any, on_event: OnEvent) -> None:

@@ -10,15 +10,21 @@ import torch
 from safetensors.torch import save_file
 from transformers import Mamba2Config, MambaConfig
 
+from copy_eval.errors import UserError
 from copy_eval.model_adapters.decoding import StopRule, decode_greedily
 from copy_eval.model_adapters.drafting import Trust
 from copy_eval.model_adapters.kernels import KernelRun
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.recurrent import RecurrentRun
 from copy_eval.model_adapters.state_space_model import empty_states, logits_of, take_in
-from copy_eval.model_adapters.state_spaces import name_as_state_spaces, translate_back, translate_config
+from copy_eval.model_adapters.state_spaces import (
+    build_transformers_model,
+    name_as_state_spaces,
+    translate_back,
+    translate_config,
+)
 from copy_eval.model_adapters.step_graphs import Step, StepGraphs
-from tests.model_adapters.support import PROMPTS, logits_after_each
+from tests.model_adapters.support import PROMPTS, answer, logits_after_each
 
 CPU = torch.device("cpu")
 
@@ -128,6 +134,27 @@ def test_a_model_in_transformers_layout_goes_into_mamba_ssm_as_one_in_its_own_la
 
     assert translate_back(translate_config(config, "x")) == config
     assert torch.equal(logits_after_each(again, PROMPTS[0]), logits_after_each(loaded, PROMPTS[0]))
+
+
+def test_a_checkpoint_in_transformers_layout_answers_through_mamba_ssms_model(loaded, tmp_path, monkeypatch):
+    def build(config, tensors, device, dtype, source):
+        assert device == CPU
+        return KernelContract(build_transformers_model(translate_config(config, source), tensors, dtype, source))
+
+    monkeypatch.setattr("copy_eval.model_adapters.mamba.build_kernel_model", build)
+    loaded.model.save_pretrained(tmp_path)
+    loaded.tokenizer.save_pretrained(tmp_path)
+    model = MambaLM(pretrained=str(tmp_path), device="cpu", batch_size=4)
+    expected = answer(model)
+
+    model._kernels = model._move_into_kernels("x")  # as where a GPU and the package are at hand
+    model._step_graphs = StepGraphs(model.model, CPU)
+
+    assert isinstance(model.model, KernelContract)
+    assert answer(model) == expected
+    assert model._step_graphs._steps
+    with pytest.raises(UserError, match="use_kernels=False"):
+        answer(model, do_sample=True)
 
 
 @pytest.mark.parametrize(

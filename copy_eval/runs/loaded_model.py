@@ -5,6 +5,7 @@ describe the surroundings anew for each of them, so its last part stands here ag
 """
 
 import inspect
+import subprocess
 import time
 from dataclasses import asdict
 from functools import partial
@@ -16,6 +17,8 @@ from copy_eval.runs.suite import ModelEntry
 
 BOOTSTRAP_ITERATIONS = 100_000  # the default of lm-eval's command; our metrics have standard errors in closed form
 
+DEVICE = "cuda:0"  # the default of lm-eval's command; its backends take it for the CPU where there is no CUDA
+
 
 class LoadedModel:
     """A loaded model with what lm-eval's result files say about it and its surroundings."""
@@ -26,7 +29,9 @@ class LoadedModel:
 
         self._entry = entry
         self._arguments = entry.arguments(revision)
-        self._lm = get_model(entry.adapter).create_from_arg_obj(self._arguments, {"batch_size": entry.batch_size})
+        self._device = str(self._arguments.get("device", DEVICE))
+        options = {"batch_size": entry.batch_size} | ({} if "device" in self._arguments else {"device": DEVICE})
+        self._lm = get_model(entry.adapter).create_from_arg_obj(self._arguments, options)
         if "disable_tqdm" in inspect.signature(self._lm.generate_until).parameters:
             self._lm.generate_until = partial(self._lm.generate_until, disable_tqdm=True)
         self._surroundings: dict[str, Any] = {}
@@ -64,7 +69,7 @@ class LoadedModel:
             **model_info,
             "batch_size": self._entry.batch_size,
             "batch_sizes": list(getattr(self._lm, "batch_sizes", {}).values()),
-            "device": self._arguments.get("device"),
+            "device": self._device,
             "use_cache": None,
             "limit": None,
             "bootstrap_iters": BOOTSTRAP_ITERATIONS,
@@ -74,9 +79,18 @@ class LoadedModel:
     def _describe_surroundings(self) -> dict[str, Any]:
         """Return the versions and the tokenizer, gathered once: lm-eval runs some ten programs."""
         if not self._surroundings:
-            from lm_eval.loggers.utils import add_env_info, add_tokenizer_info, get_git_commit_hash
+            from lm_eval.loggers.utils import add_env_info, add_tokenizer_info
 
-            self._surroundings["git_hash"] = get_git_commit_hash()
+            self._surroundings["git_hash"] = _git_hash()
             add_env_info(self._surroundings)
             add_tokenizer_info(self._surroundings, self._lm)
         return self._surroundings
+
+
+def _git_hash() -> str | None:
+    """Return the commit of the working directory; lm-eval's own function lets git complain where there is none."""
+    try:
+        done = subprocess.run(["git", "describe", "--always"], capture_output=True, text=True, check=False)
+    except OSError:  # no git
+        return None
+    return done.stdout.strip() or None

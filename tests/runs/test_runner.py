@@ -11,7 +11,7 @@ from lm_eval import simple_evaluate
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.tasks import TaskManager
 
-from copy_eval.reports.results import read_results
+from copy_eval.reports.frames.results import read_results
 from copy_eval.runs.evaluate import load_task
 from copy_eval.runs.events import CellEvent
 from copy_eval.runs.progress import Progress
@@ -92,8 +92,10 @@ def test_two_entries_for_one_checkpoint_are_two_models_of_the_report(suite, tmp_
 
 def test_a_model_that_cannot_be_loaded_leaves_its_reason_and_the_others_go_on(suite, tmp_path):
     absent = ModelEntry("absent", "hf", "copy-eval/no-such-model")
+    # Any backend of lm-eval's will do.
+    there = ModelEntry("tiny-pythia", "hf", str(PACKAGED / "tiny-pythia"), batch_size=4)
     out = tmp_path / "results"
-    small = replace(suite, models=(absent, PYTHIA), tasks=("phonebook_copy_10",))
+    small = replace(suite, models=(absent, there), tasks=("phonebook_copy_10",))
     [failure] = run_suite(small, out, Progress())
     assert (failure.cell.label, failure.cell.task) == ("absent", "phonebook_copy_10")
     assert reports(out / "tiny-pythia").keys() == {"phonebook_copy_10"}
@@ -102,7 +104,7 @@ def test_a_model_that_cannot_be_loaded_leaves_its_reason_and_the_others_go_on(su
     assert row["reason"].startswith("OSError: ")
     assert "\n" not in row["reason"]
     assert "Traceback" in row["details"]
-    assert run_suite(replace(small, models=(PYTHIA,)), out, Progress()) == []
+    assert run_suite(replace(small, models=(there,)), out, Progress()) == []
     assert not (out / "failures.jsonl").exists()
 
 

@@ -11,6 +11,7 @@ from lm_eval import simple_evaluate
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.tasks import TaskManager
 
+from copy_eval.packaged import PACKAGED
 from copy_eval.reports.frames.results import read_results
 from copy_eval.runs.evaluate import load_task
 from copy_eval.runs.events import CellEvent

@@ -50,7 +50,7 @@ def test_another_revision_task_version_or_text_is_another_cell():
     assert not is_done(replace(CELL, revision="step2000"), PROMPTS, [RESULT])
     assert not is_done(replace(CELL, task="phonebook_copy_20"), PROMPTS, [RESULT])
     assert not is_done(CELL, Prompts("1.1", "abc"), [RESULT])
-    assert not is_done(CELL, Prompts("1.0", "abd"), [RESULT])
+    assert not is_done(CELL, Prompts("1.0", "xyz"), [RESULT])
 
 
 def test_a_checkpoint_that_changed_after_its_evaluation_is_evaluated_again(tmp_path):

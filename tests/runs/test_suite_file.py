@@ -142,8 +142,8 @@ def test_the_command_line_describes_a_suite_of_one_model():
 
 BAD = [
     ("adapter: pythia", "adaptor: pythia", "2: unknown key 'adaptor' of a model; did you mean 'adapter'?"),
-    ("revision:", "revison:", "4: unknown key 'revison' of a model; did you mean 'revision'?"),
-    ("settings:", "setings:", "8: unknown key 'setings' of a suite; did you mean 'settings'?"),
+    ("revision:", "revisio:", "4: unknown key 'revisio' of a model; did you mean 'revision'?"),
+    ("settings:", "settngs:", "8: unknown key 'settngs' of a suite; did you mean 'settings'?"),
     ("num_samples", "num_sample", "9: unknown setting 'num_sample'; did you mean 'num_samples'?"),
     ("c4_copy_25", "c4_copy_26", "7: unknown task 'c4_copy_26'; did you mean 'c4_copy_25'?"),
     ("adapter: pythia", "adapter: pythai", "2: unknown adapter 'pythai'; did you mean 'pythia'?"),

@@ -143,7 +143,7 @@ def test_the_command_line_describes_a_suite_of_one_model():
 BAD = [
     ("adapter: pythia", "adaptor: pythia", "2: unknown key 'adaptor' of a model; did you mean 'adapter'?"),
     ("revision:", "revisio:", "4: unknown key 'revisio' of a model; did you mean 'revision'?"),
-    ("settings:", "settngs:", "8: unknown key 'settngs' of a suite; did you mean 'settings'?"),
+    ("settings:", "settinks:", "8: unknown key 'settinks' of a suite; did you mean 'settings'?"),
     ("num_samples", "num_sample", "9: unknown setting 'num_sample'; did you mean 'num_samples'?"),
     ("c4_copy_25", "c4_copy_26", "7: unknown task 'c4_copy_26'; did you mean 'c4_copy_25'?"),
     ("adapter: pythia", "adapter: pythai", "2: unknown adapter 'pythai'; did you mean 'pythia'?"),

@@ -41,8 +41,8 @@ def check_ray(address: str) -> None:
         raise UserError('--ray needs Ray, which is not installed: pip install "copy-eval[ray]"')
     if address in (LOCAL, "auto"):
         return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdigit():
         raise UserError(f"--ray {address}: not an address (auto or HOST:PORT); SUITE stands before --ray")
     if host in ("localhost", "127.0.0.1"):
         import ray
@@ -68,7 +68,7 @@ def evaluate_with_ray(
         settings: of the suite.
         out: the suite's folder of results; it exists.
         on_event: is told of every step, in this process.
-        address: of a running Ray (``auto``, ``host:port``, ``ray://host:port``), or ``LOCAL``.
+        address: of a running Ray (``auto`` for that of this node, or ``host:port``), or ``LOCAL``.
 
     Raises:
         UserError: if there is no Ray at the address, a node does not see ``out`` or has another copy-eval, or a model
@@ -77,7 +77,10 @@ def evaluate_with_ray(
     if not groups:
         return
     with _connected(address) as ray:
-        nodes = [node for node in ray.nodes() if node["Alive"]]
+        # A head without CPUs is common; nothing runs there.
+        nodes = [node for node in ray.nodes() if node["Alive"] and {"CPU", "GPU"} & node["Resources"].keys()]
+        if not nodes:
+            raise UserError(f"--ray {address}: this Ray has no node with CPUs; `ray start --address=...` adds one")
         _check_nodes(ray, nodes, out.resolve())
         mailbox = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=_on_node(ray)).remote()
         tasks = {}
@@ -128,9 +131,10 @@ def _check_nodes(ray: Any, nodes: Sequence[Mapping[str, Any]], out: Path) -> Non
         raise UserError(f"cannot write to {out}: {error.strerror}") from error
     examine = ray.remote(_examine_node)
     try:
-        for node in nodes:
-            task = examine.options(num_cpus=0, scheduling_strategy=_on_node(ray, node["NodeID"]))
-            _check_node(ray, task.remote(probe), node["NodeManagerHostname"], out)
+        tasks = [examine.options(num_cpus=0, scheduling_strategy=_on_node(ray, node["NodeID"])) for node in nodes]
+        answers = [task.remote(probe) for task in tasks]
+        for node, answer in zip(nodes, answers, strict=True):
+            _check_node(ray, answer, node["NodeManagerHostname"], out)
     finally:
         probe.unlink(missing_ok=True)
 

@@ -5,6 +5,7 @@ files into the results folder, which every node must see. A task whose worker is
 have a result by then are skipped, as on any second run.
 """
 
+import importlib
 import importlib.util
 import logging
 import os
@@ -45,8 +46,7 @@ def check_ray(address: str) -> None:
     if not host or "/" in host or not port.isdigit():
         raise UserError(f"--ray {address}: not an address (auto or HOST:PORT); SUITE stands before --ray")
     if host in ("localhost", "127.0.0.1"):
-        import ray
-
+        ray: Any = importlib.import_module("ray")
         host = ray.util.get_node_ip_address()  # as Ray itself reads it: its head listens there alone
     try:
         socket.create_connection((host, int(port)), timeout=10).close()

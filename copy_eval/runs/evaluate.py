@@ -12,6 +12,7 @@ from typing import Any
 
 from copy_eval.errors import UserError
 from copy_eval.runs.events import CellEvent, OnEvent
+from copy_eval.runs.imports import collector_off
 from copy_eval.runs.loaded_model import LoadedModel
 from copy_eval.runs.results_folder import Prompts, folder_of, is_done, read_done, write_result
 from copy_eval.runs.suite import Cell, ModelEntry
@@ -34,7 +35,8 @@ def _load_task(name: str, settings: tuple[tuple[str, int | str], ...]) -> Any:
 
 @cache
 def _task_manager(settings: tuple[tuple[str, int | str], ...]) -> Any:
-    from lm_eval.tasks import TaskManager
+    with collector_off():
+        from lm_eval.tasks import TaskManager
 
     # lm-eval's own 14,000 tasks, which it would index for 8 seconds, are left out.
     return TaskManager(include_path=TASKS, include_defaults=False, metadata=dict(settings))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import copy_eval
+from copy_eval.runs.imports import collector_off
 from copy_eval.runs.suite import ModelEntry
 
 BOOTSTRAP_ITERATIONS = 100_000  # the default of lm-eval's command; our metrics have standard errors in closed form
@@ -31,7 +32,8 @@ class LoadedModel:
         self._arguments = entry.arguments(revision)
         self._device = str(self._arguments.get("device", DEVICE))
         options = {"batch_size": entry.batch_size} | ({} if "device" in self._arguments else {"device": DEVICE})
-        self._lm = get_model(entry.adapter).create_from_arg_obj(self._arguments, options)
+        with collector_off():
+            self._lm = get_model(entry.adapter).create_from_arg_obj(self._arguments, options)
         if "disable_tqdm" in inspect.signature(self._lm.generate_until).parameters:
             self._lm.generate_until = partial(self._lm.generate_until, disable_tqdm=True)
         self._surroundings: dict[str, Any] = {}

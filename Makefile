@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 # Few prompts, so that it ends within minutes on two cores; the intervals say how few.
-DEMO := --batch_size 16 --output_path demo/results --metadata
+DEMO := --batch_size 16 --log_samples --output_path demo/results --metadata
 PHONEBOOK := $(DEMO) num_samples=64 --tasks phonebook_copy
 # C4 is not at hand offline: the text is the documentation of the data sets that scikit-learn carries.
 COPY := $(DEMO) num_samples=64,c4_path=demo/text.txt,length_tokenizer=tiny-pythia --tasks c4_copy_25,c4_copy_50,c4_copy_100,c4_copy_200

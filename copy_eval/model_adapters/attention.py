@@ -8,6 +8,11 @@ import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
+from copy_eval.model_adapters.drafting import width_filled
+
+_SHARE = 0.25
+"""Of rows times drafted columns, what drafts must fill: they share the step's pass, but columns are not free."""
+
 
 class AttentionRun:
     """A batch in a Transformer.
@@ -35,7 +40,9 @@ class AttentionRun:
 
     def feed(self, tokens: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> list[list[int]]:
         """Take in each row's tokens and its draft; return the choices after the last token and each drafted one."""
-        width, after = max(map(len, tokens)), max(map(len, drafts))
+        after = width_filled([len(draft) for draft in drafts], _SHARE)
+        drafts = [draft[:after] for draft in drafts]
+        width = max(map(len, tokens))
         pads = [(width - len(row), after - len(draft)) for row, draft in zip(tokens, drafts, strict=True)]
         pad = [self._pad_token]
         ids = torch.tensor(

@@ -30,7 +30,7 @@ class Run(Protocol):
 
         Returns:
             The model's choice after the last of a row's tokens, and after each token of its draft; choices that follow
-            one which differs from the draft may be missing.
+            one which differs from the draft may be missing, and so may those of a draft's end that was not taken in.
         """
 
     def keep(self, rows: Sequence[int], accepted: Sequence[int]) -> None:
@@ -91,6 +91,7 @@ class _Row:
         self.answer = Answer([])
         self.unseen: Sequence[int] = prompt
         self.draft: list[int] = []
+        self._rest: list[int] = []  # what the run left out of the last draft, and still holds
         self._limit, self._stop_rule = limit, stop_rule
         self._drafter = None if trust is None else Drafter(prompt, trust)
 
@@ -101,14 +102,21 @@ class _Row:
     def make_draft(self) -> list[int]:
         if self._drafter is None:
             return []
+        if self._rest:
+            return self._rest
         # The model's own choice after the draft is a token of the answer too.
         draft = self._drafter.draft(self._limit - len(self.answer.tokens) - 1)
         return draft[: self._stop_rule.end_of(draft)]
 
     def take(self, choices: Sequence[int]) -> int:
         """Lengthen the answer by the model's choices; return how much of the draft stands."""
-        differs = (place for place, token in enumerate(self.draft) if choices[place] != token)
-        accepted = next(differs, len(self.draft))
+        both = enumerate(zip(self.draft, choices, strict=False))
+        accepted = next((place for place, (token, choice) in both if choice != token), None)
+        self._rest = []
+        if accepted is None:
+            # All that was taken in stands, and the last choice is as drafted; what is left is still a draft.
+            accepted = min(len(self.draft), len(choices) - 1)
+            self.draft, self._rest = self.draft[:accepted], self.draft[len(choices) :]
         known = len(self.answer.tokens)
         new = list(choices[: accepted + 1])
         self.answer.tokens += new

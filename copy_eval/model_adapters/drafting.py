@@ -41,6 +41,22 @@ class Trust:
         self._accepted.append(accepted)
 
 
+def width_filled(lengths: Sequence[int], share: float) -> int:
+    """Return how much of a batch's drafts to take in together, by what the padding of the shorter ones costs.
+
+    Args:
+        lengths: of each row's draft, 0 for a row without one.
+        share: the part of rows times width that drafted tokens must fill.
+
+    Returns:
+        The greatest of the lengths at which they do; 0 if none.
+    """
+    return max(
+        (width for width in lengths if sum(min(width, length) for length in lengths) >= share * width * len(lengths)),
+        default=0,
+    )
+
+
 class Drafter:
     """Drafts one answer, as often as that pays."""
 

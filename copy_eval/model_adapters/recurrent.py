@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from copy_eval.model_adapters.drafting import width_filled
 from copy_eval.model_adapters.state_space_model import States, StateSpaceModel, empty_states, logits_of, take_in
 
 _AT_ONCE = 8192
@@ -12,13 +13,25 @@ _AT_ONCE = 8192
 _SHORTEST = 64
 """Tokens of a row that are taken in at once, however many rows there are."""
 
+_PADDING = 16
+"""Padded tokens that cost less than another pass."""
+
+_WORTH = 4
+"""Tokens of a draft below which a pass for it does not pay."""
+
+_SHARE = 0.75
+"""Of the rows, those that must have a draft: a pass for it costs a step or more, and all rows wait for the slowest."""
+
+_FIRST_STRETCH = 32
+"""Tokens of a draft that are taken in before the choices are looked at; each further stretch is twice as long."""
+
 
 class RecurrentRun:
     """A batch in transformers' Mamba or Mamba-2.
 
     A draft is taken in after its row's tokens, so the states before it are at hand where the model rejects it: the part
-    that stands is then taken in once more, with the next tokens. A draft that begins with another token than the
-    model's choice is not run.
+    that stands is then taken in once more, with the next tokens. A draft is taken in no further than the model agrees
+    with it, and only together with most of the other rows'.
     """
 
     def __init__(self, model: StateSpaceModel, device: torch.device) -> None:
@@ -36,15 +49,36 @@ class RecurrentRun:
         if not self._states:
             self._states = empty_states(self._model, len(tokens))
             self._again = [[] for _ in tokens]
-        tokens = [[*again, *row] for again, row in zip(self._again, tokens, strict=True)]
+        tokens = self._catch_up(tokens)
         choices = self._take_in(tokens, only_last=True)
-        self._again = [[] for _ in tokens]
+        return self._check(choices, drafts)
+
+    def _check(self, choices: list[list[int]], drafts: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Take in the drafts as far as they are the model's choices, at first a short stretch; return all choices."""
         self._before = self._states
-        self._drafts = [
-            draft if draft and draft[0] == chosen[0] else [] for draft, chosen in zip(drafts, choices, strict=True)
-        ]
-        after = self._take_in(self._drafts, only_last=False)
-        return [first + rest for first, rest in zip(choices, after, strict=True)]
+        self._drafts: list[Sequence[int]] = [[] for _ in drafts]
+        start, stretch = 0, _FIRST_STRETCH
+        while True:
+            rest = [
+                draft[start:] if chosen == draft[: start + 1] else []
+                for draft, chosen in zip(drafts, choices, strict=True)
+            ]
+            width = width_filled([len(draft) for draft in rest], _SHARE)
+            if width < _WORTH:
+                return choices
+            parts = [draft[: min(width, stretch)] for draft in rest]
+            after = self._take_in(parts, only_last=False)
+            choices = [first + more for first, more in zip(choices, after, strict=True)]
+            self._drafts = [[*taken, *part] for taken, part in zip(self._drafts, parts, strict=True)]
+            start, stretch = start + stretch, 2 * stretch
+
+    def _catch_up(self, tokens: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Return each row's tokens with what its state lacks before them, unless that has been taken in by itself."""
+        again, self._again = self._again, [[] for _ in tokens]
+        if max(map(len, again)) * len(again) - sum(map(len, again)) > _PADDING:
+            self._take_in(again, only_last=True)
+            again = self._again
+        return [[*part, *row] for part, row in zip(again, tokens, strict=True)]
 
     def _take_in(self, tokens: Sequence[Sequence[int]], only_last: bool) -> list[list[int]]:
         """Take in each row's tokens, a stretch at a time; return the choices after each of them, or the last."""

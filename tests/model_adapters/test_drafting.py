@@ -1,4 +1,4 @@
-from copy_eval.model_adapters.drafting import Drafter, Trust
+from copy_eval.model_adapters.drafting import Drafter, Trust, width_filled
 
 BOOK = [1, 2, 3, 4, 5, 6, 7, 8, 9] * 2 + [1, 2]
 
@@ -60,3 +60,16 @@ def test_only_the_first_draft_of_an_answer_teaches_the_answers_after_it():
 
     assert second
     assert trust.longest == 2 * 4 + 8
+
+
+def test_drafts_of_a_few_rows_are_not_worth_the_padding_of_the_others():
+    assert width_filled([40, 0, 0, 0, 0], 0.25) == 0
+    assert width_filled([40, 0, 0, 0], 0.25) == 40
+    assert width_filled([10, 10, 10, 0], 0.75) == 10
+    assert width_filled([10, 10, 0, 0], 0.75) == 0
+
+
+def test_one_long_draft_is_cut_to_what_the_other_rows_share():
+    assert width_filled([200, 8, 8, 8], 0.75) == 8
+    assert width_filled([200, 190, 195, 198], 0.75) == 200
+    assert width_filled([], 0.75) == width_filled([0, 0], 0.75) == 0

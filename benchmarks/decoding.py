@@ -147,7 +147,7 @@ def measure(
     ours.batch_size_per_gpu = hf.batch_size_per_gpu = batch_size
     texts: dict[str, list[str]] = {}
     generate: dict[str, Callable[[], list[str]]] = {
-        "drafted": lambda: run_ours(ours, requests, Trust()),
+        "drafted": lambda: run_ours(ours, requests, ours._new_trust()),
         "undrafted": lambda: run_ours(ours, requests, None),
         "hf": lambda: hf.generate_until(requests, disable_tqdm=True),
     }

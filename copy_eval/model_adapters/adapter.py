@@ -53,9 +53,9 @@ class ExactLM(CheckedLM):
         Raises:
             UserError: if an argument or the checkpoint is not usable.
         """
-        self._trust = Trust() if draft else None
         self._most_rows: int | None = None
         super().__init__(pretrained, **options)
+        self._trust = self._new_trust() if draft else None
 
     @property
     def context_length(self) -> int | None:
@@ -70,6 +70,9 @@ class ExactLM(CheckedLM):
     def _new_run(self, room: int) -> Run:
         """Return a run in which at most ``room`` tokens follow each prompt."""
         raise NotImplementedError
+
+    def _new_trust(self) -> Trust:
+        return Trust()
 
     def _rows_per_batch(self) -> int:
         return self._detect_batch_size() if self.batch_size == "auto" else int(self.batch_size)

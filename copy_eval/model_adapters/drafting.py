@@ -17,6 +17,12 @@ _GROWTH = 8
 _WORTH = 2
 """Tokens of a draft that must be right for it to have saved more than it cost."""
 
+_MISSES = 4
+"""Worthless first drafts in a row after which a wary trust asks for few."""
+
+_PROBE = 16
+"""Of so many answers one is then still drafted, to find out whether the model copies again."""
+
 _FIRST_PAUSE = 4
 """Tokens decoded one by one after a draft that was not worth it; each further one in a row doubles it."""
 
@@ -28,12 +34,24 @@ class Trust:
     short ones. Twice of what was right grows back to any length within a few answers.
     """
 
-    def __init__(self) -> None:
-        self._accepted: deque[int] = deque(maxlen=32)
+    def __init__(self, wary: bool = False) -> None:
+        """Begin a run.
 
-    @property
+        Args:
+            wary: whether a wrong first draft costs a whole second pass over the prompt, so that a model that has not
+                copied of late should get nearly none.
+        """
+        self._wary = wary
+        self._accepted: deque[int] = deque(maxlen=32)
+        self._answers = 0
+
     def longest(self) -> int | None:
-        """The most tokens of the next answer's first draft; None for no limit."""
+        """Return the most tokens that the next answer's drafts may have; None for no limit."""
+        self._answers += 1
+        recent = list(self._accepted)[-_MISSES:]
+        misses = len(recent) == _MISSES and max(recent) < _WORTH
+        if self._wary and misses and self._answers % _PROBE:
+            return 0
         return 2 * max(self._accepted) + _FLOOR if self._accepted else None
 
     def learn(self, accepted: int) -> None:
@@ -63,7 +81,7 @@ class Drafter:
     def __init__(self, prompt: Sequence[int], trust: Trust) -> None:
         self._text = list(prompt)
         self._trust = trust
-        self._longest = trust.longest
+        self._longest = trust.longest()
         self._first = True
         self._pause, self._next_pause = 0, _FIRST_PAUSE
 

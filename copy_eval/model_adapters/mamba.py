@@ -11,6 +11,7 @@ from copy_eval.errors import UserError
 from copy_eval.model_adapters.adapter import ExactLM
 from copy_eval.model_adapters.checkpoints import find_file
 from copy_eval.model_adapters.decoding import Answer, Run
+from copy_eval.model_adapters.drafting import Trust
 from copy_eval.model_adapters.kernels import KernelRun, build_kernel_model, have_kernels
 from copy_eval.model_adapters.recurrent import RecurrentRun
 from copy_eval.model_adapters.state_space_model import empty_states, find_state_space_model, logits_of, take_in
@@ -135,6 +136,9 @@ class MambaLM(ExactLM):
         if model is not None:
             return RecurrentRun(model, self.device)
         return KernelRun(self.model, self.device, room, self._step_graphs)
+
+    def _new_trust(self) -> Trust:
+        return Trust(wary=self._kernels)
 
     def _is_plain(self, settings: dict[str, Any]) -> bool:
         runs_here = self._kernels or find_state_space_model(self.model) is not None

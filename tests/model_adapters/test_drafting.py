@@ -40,14 +40,14 @@ def test_after_a_slip_the_copy_is_drafted_again():
 
 def test_the_first_draft_is_as_long_as_recent_answers_let_hope():
     trust = Trust()
-    assert trust.longest is None
+    assert trust.longest() is None
     trust.learn(0)
-    assert len(Drafter(BOOK, trust).draft(100)) == trust.longest == 8
+    assert len(Drafter(BOOK, trust).draft(100)) == trust.longest() == 8
     trust.learn(50)
     assert len(Drafter(BOOK, trust).draft(100)) == 11
     for _ in range(32):
         trust.learn(0)
-    assert trust.longest == 8
+    assert trust.longest() == 8
 
 
 def test_only_the_first_draft_of_an_answer_teaches_the_answers_after_it():
@@ -59,7 +59,7 @@ def test_only_the_first_draft_of_an_answer_teaches_the_answers_after_it():
     drafter.learn(second, 0, [99])
 
     assert second
-    assert trust.longest == 2 * 4 + 8
+    assert trust.longest() == 2 * 4 + 8
 
 
 def test_drafts_of_a_few_rows_are_not_worth_the_padding_of_the_others():
@@ -73,3 +73,26 @@ def test_one_long_draft_is_cut_to_what_the_other_rows_share():
     assert width_filled([200, 8, 8, 8], 0.75) == 8
     assert width_filled([200, 190, 195, 198], 0.75) == 200
     assert width_filled([], 0.75) == width_filled([0, 0], 0.75) == 0
+
+
+def first_drafts(trust, answers, accepted):
+    """Draft the beginnings of answers of a model that gets so many tokens right; return which of them had a draft."""
+    drafted = []
+    for _ in range(answers):
+        drafter = Drafter(BOOK, trust)
+        draft = drafter.draft(100)
+        drafter.learn(draft, min(accepted, len(draft)), [0])
+        drafted.append(bool(draft))
+    return drafted
+
+
+def test_where_a_wrong_draft_is_dear_a_model_that_never_copies_gets_few():
+    assert sum(first_drafts(Trust(wary=True), 1000, accepted=1)) < 0.07 * 1000
+    assert all(first_drafts(Trust(), 1000, accepted=1))
+
+
+def test_where_a_wrong_draft_is_dear_a_model_that_copies_again_is_found_out():
+    trust = Trust(wary=True)
+    first_drafts(trust, 100, accepted=0)
+    drafted = first_drafts(trust, 32, accepted=6)
+    assert all(drafted[16:])

@@ -49,5 +49,5 @@ def parse_result_file(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is not a whole JSON file ({error}); delete it or evaluate again") from error
+        raise UserError(f"{file} is not a whole JSON file ({error}); leave it out or evaluate again") from error
     return content if isinstance(content, dict) and isinstance(content.get("results"), dict) else {}

@@ -1,6 +1,7 @@
 """Finds and parses the result files that lm-eval writes below its ``--output_path``."""
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +19,7 @@ def find_result_files(paths: Iterable[Path]) -> list[Path]:
     Files of samples (``.jsonl``) may be among the paths, as they are with ``folder/*``; they are passed over.
 
     Raises:
-        UserError: if a path does not exist.
+        UserError: if a path does not exist, or one that is found is no UTF-8.
     """
     found: dict[Path, None] = {}
     for path in paths:
@@ -29,7 +30,18 @@ def find_result_files(paths: Iterable[Path]) -> list[Path]:
             raise UserError(f"no such file or folder: {path}")
         elif path.suffix != ".jsonl":
             found[path] = None
+    for file in found:
+        _check_encoding(file)
     return list({file.resolve(): file for file in found}.values())
+
+
+def _check_encoding(file: Path) -> None:
+    """Refuse a path that no table, page or terminal could show."""
+    try:
+        str(file).encode("utf-8")
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(file).decode("utf-8", "backslashreplace")
+        raise UserError(f"the path is not in UTF-8: {shown}; rename the folder or file") from error
 
 
 def samples_file(results_file: Path, task_name: str) -> Path:

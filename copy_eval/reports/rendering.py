@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from copy_eval.reports.figures.common import to_files
-from copy_eval.reports.figures.emergence import plot_emergence, training_curves
+from copy_eval.reports.figures.emergence import plot_emergence
 from copy_eval.reports.figures.heatmaps import plot_depths
 from copy_eval.reports.figures.plots import plot_accuracy
+from copy_eval.reports.frames.training import training_curves
 from copy_eval.reports.page import render_page
 from copy_eval.reports.report import Report
 from copy_eval.reports.writing.spreadsheet import to_csv

@@ -13,6 +13,7 @@ from copy_eval.reports.page.depths import heat_maps
 from copy_eval.reports.page.leaderboard import leaderboard_table
 from copy_eval.reports.page.models import models_of
 from copy_eval.reports.page.sections import section_titles, sections_of
+from copy_eval.reports.page.training import trainings
 from copy_eval.reports.page.wrong_answers import wrong_answers_tables
 from copy_eval.reports.report import build_report
 from tests.reports.result_files import write_results
@@ -180,10 +181,67 @@ def test_of_a_sweep_over_training_steps_few_are_shown_at_first(tmp_path):
     assert {"other", "swept@step11"} <= shown
 
 
+def sweep(folder, scores, model="swept", **config):
+    """Write an evaluation for each training step, and return the parts of the page about training."""
+    for step, by_length in scores.items():
+        write_results(folder, by_length, model=model, model_revision=f"step{step}", date=float(step), **config)
+    report = build_report([folder])
+    return trainings(report.accuracy, section_titles(report.accuracy), models_of(report))
+
+
+def test_over_training_a_line_a_length_holds_the_numbers_of_the_frame_and_step_0_has_its_place(tmp_path):
+    scores = {0: {10: 0.0, 20: 0.0}, 1000: {10: 0.5, 20: 0.1}, 64: {10: 0.2}}
+    [training] = sweep(tmp_path, scores)["phonebook_copy"]
+    figure = go.Figure(training.chart)
+    lines = [(trace.x, trace.y, trace.line.color) for trace in figure.data if trace.mode == "lines+markers"]
+    ten, twenty = [colour for _, colour in training.key]
+    assert lines == [((0.1, 64, 1000), (0.0, 0.2, 0.5), ten), ((0.1, 1000), (0.0, 0.1), twenty)]
+    assert figure.layout.xaxis.type == "log"
+    assert figure.layout.xaxis.tickvals == (0.1, 64, 1000)
+    assert figure.layout.xaxis.ticktext == ("0", "64", "1k")
+    assert training.name == "swept"
+    assert [[cell.text for cell in row.cells] for row in training.table.rows] == [
+        ["0", "0.0", "0.0"],
+        ["64", "20.0", ""],
+        ["1,000", "50.0", "10.0"],
+    ]
+
+
+def test_over_training_a_length_over_the_context_has_no_line_and_is_named_as_such(tmp_path):
+    [training] = sweep(tmp_path, {step: {10: 0.5, 320: "over context"} for step in (1, 2, 3)})["phonebook_copy"]
+    assert len([trace for trace in training.chart["data"] if trace["mode"] == "lines+markers"]) == 1
+    assert [name for name, _ in training.key] == ["10", "320 (over context)"]
+    assert [row.cells[2].text for row in training.table.rows] == ["over context"] * 3
+
+
+def test_over_training_all_lengths_over_the_context_make_an_empty_chart(tmp_path):
+    [training] = sweep(tmp_path, {step: {320: "over context"} for step in (0, 1, 2)})["phonebook_copy"]
+    assert training.chart["data"] == []
+
+
+def test_over_training_each_model_and_series_has_a_part_of_its_own(tmp_path):
+    sweep(tmp_path, {step: {10: 0.5} for step in (1, 2, 3)}, model="one/swept")
+    sweep(tmp_path, {step: {10: 0.5} for step in (1, 2, 3)}, model="other/swept")
+    found = sweep(tmp_path, {step: {100: 0.5} for step in (4, 5, 6)}, model="one/swept", task="squad_by_length")
+    assert {title: [part.name for part in parts] for title, parts in found.items()} == {
+        "phonebook_copy": ["one/swept", "other/swept"],
+        "squad_by_length": ["one/swept"],
+    }
+
+
+def test_the_navigation_leads_to_training_only_where_a_model_has_several_steps(tmp_path, report):
+    assert "#training" not in render_page(report)
+    sweep(tmp_path, {step: {10: 0.5} for step in (1, 2, 3)})
+    outline = Outline(render_page(build_report([tmp_path])))
+    assert ("a", {"href": "#training"}) in outline.tags
+    assert "chart-training-phonebook_copy-1" in json.loads(outline.scripts["charts"])
+
+
 def test_a_hostile_model_name_stays_text(tmp_path):
-    write_results(tmp_path, {10: 1.0}, model=HOSTILE)
-    plain = Outline(render_page(build_report([write_results(tmp_path / "plain", {10: 1.0}, model="plain")])))
-    hostile = Outline(render_page(build_report([tmp_path])))
+    for folder, model in (("plain", "plain"), ("hostile", HOSTILE)):
+        sweep(tmp_path / folder, {step: {10: 1.0} for step in (1, 2, 3)}, model=model)
+    plain = Outline(render_page(build_report([tmp_path / "plain"])))
+    hostile = Outline(render_page(build_report([tmp_path / "hostile"])))
     kinds = {tag for tag, _ in plain.tags}
     assert {tag for tag, _ in hostile.tags} == kinds
     assert not [tag for _, tag in hostile.tags if any(name.startswith("on") for name in tag)]

@@ -65,6 +65,19 @@ def page_url(tmp_path_factory):
     return file.as_uri()
 
 
+@pytest.fixture(scope="module")
+def sweep_url(tmp_path_factory):
+    """A page of ten training steps of one model, and of one step of another."""
+    folder = tmp_path_factory.mktemp("sweep")
+    for step in range(0, 1000, 100):
+        scores = {10: step / 1000, 20: step / 2000, 40: "over context"}
+        write_results(folder, scores, model=HOSTILE, model_revision=f"step{step}", date=float(step))
+    write_results(folder, {10: 0.3, 20: 0.2}, model="other", model_revision="step7")
+    file = tmp_path_factory.mktemp("page") / "index.html"
+    file.write_text(render_page(build_report([folder])), encoding="utf-8")
+    return file.as_uri()
+
+
 @contextmanager
 def screen_of(page, width):
     """Show the page as a phone does whose screen is ``width`` CSS pixels wide."""
@@ -81,14 +94,24 @@ def screen_of(page, width):
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-@pytest.fixture
-def page(chromium, page_url):
+def open_page(chromium, url):
+    """Open a page and wait for its two charts."""
     chromium.get_log("performance"), chromium.get_log("browser")  # what went before
-    chromium.get(page_url)
+    chromium.get(url)
     WebDriverWait(chromium, 20).until(
         lambda page: len(page.find_elements(By.CSS_SELECTOR, ".chart .cartesianlayer")) == 2
     )
     return chromium
+
+
+@pytest.fixture
+def page(chromium, page_url):
+    return open_page(chromium, page_url)
+
+
+@pytest.fixture
+def sweep(chromium, sweep_url):
+    return open_page(chromium, sweep_url)
 
 
 def table_after(page, heading):
@@ -156,8 +179,8 @@ def test_a_checkbox_hides_a_model_in_every_chart_and_table(page):
     assert page.find_element(By.CLASS_NAME, "heat").is_displayed()
 
 
-def hover(page, place):
-    point = page.find_elements(By.CSS_SELECTOR, "#chart-task-phonebook_copy .scatterlayer .point")[place]
+def hover(page, place, chart="chart-task-phonebook_copy"):
+    point = page.find_elements(By.CSS_SELECTOR, f"#{chart} .scatterlayer .point")[place]
     page.execute_script("arguments[0].closest('.chart').scrollIntoView({block: 'center', behavior: 'instant'})", point)
     ActionChains(page).move_to_element(point).perform()
     return WebDriverWait(page, 5).until(lambda page: page.find_element(By.CSS_SELECTOR, ".hoverlayer text").text)
@@ -233,8 +256,52 @@ def contrasts(page):
     """)
 
 
+TRAINING = "chart-training-phonebook_copy-1"
+
+
+def test_over_training_a_point_shows_length_step_accuracy_and_interval(sweep):
+    text = hover(sweep, 5, TRAINING)
+    # Wilson's interval of 25 right out of 50.
+    for part in ("entries in the phonebook: 10", "training step: 500", "50.0% exact match", "36.6% to 63.4%"):
+        assert part in text
+    assert sweep.execute_script("return window.hacked") is None
+    assert sweep.get_log("browser") == []
+
+
+def test_over_training_the_table_sorts_by_step_and_by_a_length(sweep):
+    table = next(table for table in sweep.find_elements(By.CSS_SELECTOR, "main table") if "Training step" in table.text)
+    assert names(table)[::9] == ["0", "900"]
+    header(table, "Training step").find_element(By.TAG_NAME, "button").click()
+    assert names(table)[::9] == ["900", "0"]
+    header(table, "20").find_element(By.TAG_NAME, "button").click()
+    header(table, "20").find_element(By.TAG_NAME, "button").click()
+    assert names(table)[::9] == ["0", "900"]
+
+
+def test_over_training_a_chart_shows_while_any_step_of_its_model_is_ticked_and_fits_the_window_again(sweep):
+    chart = sweep.find_element(By.ID, TRAINING)
+    whole = "return document.getElementById(arguments[0]).data.every(trace => trace.visible !== false)"
+    assert chart.is_displayed()
+    sweep.find_element(By.CSS_SELECTOR, "button[value=none]").click()
+    assert not chart.is_displayed()
+    sweep.find_element(By.XPATH, "//label[contains(., '@step100')]").click()
+    assert chart.is_displayed()
+    sweep.find_element(By.XPATH, "//label[contains(., 'other')]").click()
+    sweep.find_element(By.XPATH, "//label[contains(., '@step100')]").click()
+    assert not chart.is_displayed()
+    with screen_of(sweep, 390):
+        sweep.find_element(By.CSS_SELECTOR, "button[value=all]").click()
+        assert chart.is_displayed()
+        assert sweep.execute_script(whole, TRAINING)
+        drawing = chart.find_element(By.CSS_SELECTOR, ".main-svg")
+        WebDriverWait(sweep, 5).until(lambda _: 0 < drawing.rect["width"] <= chart.rect["width"])
+        assert sweep.execute_script("return document.documentElement.scrollWidth") <= 390
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_text_can_be_read_in_the_light_and_in_the_dark(page, scheme):
+@pytest.mark.parametrize("url", ["page_url", "sweep_url"])
+def test_all_text_can_be_read_in_the_light_and_in_the_dark(chromium, url, scheme, request):
+    page = open_page(chromium, request.getfixturevalue(url))
     feature = {"name": "prefers-color-scheme", "value": scheme}
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
     try:

@@ -1,25 +1,15 @@
 """Accuracy against training step: when does copying emerge, and up to which length?"""
 
-import numpy as np
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.figures.common import figure_settings, format_accuracy_axis, wrap_title
+from copy_eval.reports.figures.styles import length_colours
 from copy_eval.reports.frames.labels import shorten
 from copy_eval.reports.frames.series import describe_prompts, length_names, length_unit
-
-FEWEST_STEPS = 3
-"""Training steps from which on a model has a curve."""
-
-
-def training_curves(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of models with at least ``FEWEST_STEPS`` training steps in their series."""
-    steps = accuracy.groupby(["series", "model"])["step"].transform("nunique")
-    return accuracy[(steps >= FEWEST_STEPS) & accuracy["step"].notna()]
 
 
 def plot_emergence(accuracy: pd.DataFrame) -> Figure:
@@ -29,11 +19,11 @@ def plot_emergence(accuracy: pd.DataFrame) -> Figure:
     no line, and the legend says so.
 
     Args:
-        accuracy: rows of one series, as ``training_curves`` returns them.
+        accuracy: rows of one series, as ``training.training_curves`` returns them.
     """
     models = list(accuracy["model"].unique())
     names = length_names(accuracy)
-    shades = dict(zip(names, colormaps["viridis_r"](np.linspace(0.1, 1, len(names))), strict=True))
+    colours = length_colours(names)
     with figure_settings():
         figure = Figure(figsize=(7.2, 3.4 * len(models) + 0.3), layout="constrained")
         panels = figure.subplots(len(models), 1, sharex=True, squeeze=False).flat
@@ -41,7 +31,7 @@ def plot_emergence(accuracy: pd.DataFrame) -> Figure:
             rows = accuracy[accuracy["model"] == model]
             for length, curve in rows.groupby("length"):
                 refused = f" ({OVER_CONTEXT})" if curve["over_context"].all() else ""
-                _draw_curve(axes, curve.dropna(subset="accuracy"), shades[length], names[length] + refused)
+                _draw_curve(axes, curve.dropna(subset="accuracy"), colours[length], names[length] + refused)
             _format_axes(axes, rows)
             axes.set_title(shorten(models)[model])
             axes.legend(title=length_unit(accuracy["task"].iloc[0]), loc="upper left", bbox_to_anchor=(1.01, 1))
@@ -51,7 +41,7 @@ def plot_emergence(accuracy: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_curve(axes: Axes, curve: pd.DataFrame, colour: np.ndarray, name: str) -> None:
+def _draw_curve(axes: Axes, curve: pd.DataFrame, colour: str, name: str) -> None:
     points = curve.sort_values("step")
     steps, shares, low, high = (points[column].to_numpy(float) for column in ("step", "accuracy", "low", "high"))
     axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)

@@ -1,64 +1,15 @@
 """The page's charts, as the JSON that plotly.js draws: plain dictionaries, without plotly's Python classes."""
 
 import html
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from matplotlib.ticker import EngFormatter
 
 from copy_eval.over_context import OVER_CONTEXT
+from copy_eval.reports.page.axes import Axis
 from copy_eval.reports.page.models import Model
-
-
-@dataclass(frozen=True)
-class _LengthAxis:
-    lengths: Mapping[int, str]
-    unit: str
-    linear: bool
-
-    def place(self, length: float) -> float:
-        """Return where a length stands, in plotly's coordinates."""
-        return float(length) if self.linear else math.log10(length)
-
-    @property
-    def width(self) -> float:
-        return self.place(max(self.lengths)) - self.place(min(self.lengths))
-
-    def beside(self, length: int, share: float) -> float:
-        """Return the length that stands a share of the axis' width to the right of ``length``."""
-        place = self.place(length) + share * self.width
-        return place if self.linear else 10**place
-
-    def layout(self) -> dict[str, Any]:
-        margin = 0.04 * self.width or 0.5
-        return {
-            "title": {"text": self.unit},
-            "type": "linear" if self.linear else "log",
-            "range": [self.place(min(self.lengths)) - margin, self.place(max(self.lengths)) + margin],
-            "tickvals": [float(length) for length in self.lengths],
-            "ticktext": self._tick_labels(),
-            "tickangle": 0,
-            "fixedrange": True,
-            "showline": True,
-            "zeroline": False,
-        }
-
-    def _tick_labels(self) -> list[str]:
-        """Return a label for each length, but none where it would run into the one before on a narrow screen."""
-        labels: list[str] = []
-        end = -math.inf
-        for length, name in self.lengths.items():
-            place, half = self.place(length), len(name) / 2 * _CHARACTER * self.width
-            is_clear = place - half - end >= _CHARACTER * self.width
-            labels.append(name if is_clear or self.width == 0 else "")
-            end = place + half if is_clear else end
-        return labels
-
-
-_CHARACTER = 0.025
-"""Width of a character of a label as a share of the axis, on a screen of 360 pixels."""
 
 _STRIP = -0.13
 """Height at which a length over the context is marked: below the axis, where no accuracy can be."""
@@ -78,11 +29,11 @@ def accuracy_chart(
         unit: what the lengths count.
         linear: whether the axis is linear, else it is logarithmic.
     """
-    axis = _LengthAxis(lengths, unit, linear)
+    axis = Axis({float(length): name for length, name in lengths.items()}, unit, linear)
     scored = {model: [row for row in rows.values() if not pd.isna(row.accuracy)] for model, rows in points.items()}
     refused = {model: [row.length for row in rows.values() if row.over_context] for model, rows in points.items()}
-    traces = [_band(model, rows) for model, rows in scored.items() if rows]
-    traces += [_line(model, rows, axis) for model, rows in scored.items() if rows]
+    traces = [_band(rows, _lengths(rows), model.colour) | _of(model) for model, rows in scored.items() if rows]
+    traces += [_line(model, rows, axis) | _of(model) for model, rows in scored.items() if rows]
     marked = [model for model, rows in refused.items() if rows]
     step = 0.06 / max(len(marked), 5)
     asides = [step * (place - (len(marked) - 1) / 2) for place in range(len(marked))]
@@ -90,42 +41,96 @@ def accuracy_chart(
     return {"data": traces, "layout": _layout(axis, with_strip=bool(marked))}
 
 
-def _line(model: Model, rows: Sequence[Any], axis: _LengthAxis) -> dict[str, Any]:
+def training_chart(
+    curves: Mapping[int, Sequence[Any]],
+    steps: Sequence[int],
+    lengths: Mapping[int, str],
+    unit: str,
+    colours: Mapping[int, str],
+) -> dict[str, Any]:
+    """Return a figure of one model's accuracy against training step: a line with its band for each length.
+
+    The axis of steps is logarithmic; step 0 stands where 0.1 would. The traces have no ``meta``: who shows and hides
+    the figure does so as a whole.
+
+    Args:
+        curves: by length, the rows of ``training_curves`` that have an accuracy, in the order of their steps.
+        steps: all steps, in ascending order.
+        lengths: names of the lengths.
+        unit: what the lengths count.
+        colours: of the lengths.
+    """
+    name = EngFormatter(sep="")  # 1000 is 1k, as in the plot
+    axis = Axis({_place(step): name(step) for step in steps}, "training step", linear=False, all_ticks=False)
+    faint = {"opacity": min(0.15, 0.5 / max(len(curves), 1))}  # many bands lie on top of each other at 0 and 100 %
+    traces = [_band(rows, _steps(rows), colours[length]) | faint for length, rows in curves.items()]
+    traces += [_training_line(rows, f"{unit}: {lengths[length]}", colours[length]) for length, rows in curves.items()]
+    return {"data": traces, "layout": _layout(axis, with_strip=False)}
+
+
+def _place(step: int) -> float:
+    return float(step) or 0.1
+
+
+def _lengths(rows: Sequence[Any]) -> list[float]:
+    return [float(row.length) for row in rows]
+
+
+def _steps(rows: Sequence[Any]) -> list[float]:
+    return [_place(row.step) for row in rows]
+
+
+def _of(model: Model) -> dict[str, Any]:
+    return {"meta": model.place}
+
+
+def _line(model: Model, rows: Sequence[Any], axis: Axis) -> dict[str, Any]:
+    texts = [_hover_text(_name(model), row, f"{axis.title}: {axis.names[row.length]}") for row in rows]
+    return _points(rows, _lengths(rows), texts) | {
+        "line": {"color": model.colour, "dash": model.dashes, "width": 2},
+        "marker": {"color": model.colour, "symbol": model.symbol, "size": 8},
+    }
+
+
+def _training_line(rows: Sequence[Any], length: str, colour: str) -> dict[str, Any]:
+    texts = [_hover_text(f"<b>{length}</b>", row, f"training step: {row.step:,}") for row in rows]
+    return _points(rows, _steps(rows), texts) | {
+        "line": {"color": colour, "width": 2},
+        "marker": {"color": colour, "size": 6},
+    }
+
+
+def _points(rows: Sequence[Any], places: list[float], texts: list[str]) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "x": [float(row.length) for row in rows],
+        "x": places,
         "y": [row.accuracy for row in rows],
-        "text": [_hover_text(model, row, axis) for row in rows],
+        "text": texts,
         "hovertemplate": "%{text}<extra></extra>",
-        "line": {"color": model.colour, "dash": model.dashes, "width": 2},
-        "marker": {"color": model.colour, "symbol": model.symbol, "size": 8},
-        "meta": model.place,
     }
 
 
-def _band(model: Model, rows: Sequence[Any]) -> dict[str, Any]:
-    lengths = [float(row.length) for row in rows]
+def _band(rows: Sequence[Any], places: list[float], colour: str) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "none",
-        "x": lengths + lengths[::-1],
+        "x": places + places[::-1],
         "y": [row.high for row in rows] + [row.low for row in reversed(rows)],
         "fill": "toself",
-        "fillcolor": model.colour,
+        "fillcolor": colour,
         "hoverinfo": "skip",
-        "meta": model.place,
     }
 
 
-def _marks(model: Model, lengths: Sequence[int], aside: float, axis: _LengthAxis) -> dict[str, Any]:
+def _marks(model: Model, lengths: Sequence[int], aside: float, axis: Axis) -> dict[str, Any]:
     """Mark lengths that a model cannot take; the marks of several models stand side by side."""
     return {
         "type": "scatter",
         "mode": "markers",
         "x": [axis.beside(length, aside) for length in lengths],
         "y": [_STRIP] * len(lengths),
-        "text": [f"{_name(model)}<br>{OVER_CONTEXT}<br>{axis.unit}: {axis.lengths[length]}" for length in lengths],
+        "text": [f"{_name(model)}<br>{OVER_CONTEXT}<br>{axis.title}: {axis.names[length]}" for length in lengths],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {"color": model.colour, "symbol": "x-thin-open", "size": 7, "line": {"width": 2}},
         "cliponaxis": False,
@@ -133,10 +138,10 @@ def _marks(model: Model, lengths: Sequence[int], aside: float, axis: _LengthAxis
     }
 
 
-def _hover_text(model: Model, row: Any, axis: _LengthAxis) -> str:
+def _hover_text(head: str, row: Any, place: str) -> str:
     return (
-        f"{_name(model)}<br>{row.accuracy:.1%} exact match<br>95 % interval {row.low:.1%} to {row.high:.1%}<br>"
-        f"{axis.unit}: {axis.lengths[row.length]}<br>{row.n} prompts"
+        f"{head}<br>{row.accuracy:.1%} exact match<br>95 % interval {row.low:.1%} to {row.high:.1%}<br>"
+        f"{place}<br>{row.n} prompts"
     )
 
 
@@ -146,7 +151,7 @@ def _name(model: Model) -> str:
     return f"<b>{html.escape(model.label, quote=False)}</b>"
 
 
-def _layout(axis: _LengthAxis, with_strip: bool) -> dict[str, Any]:
+def _layout(axis: Axis, with_strip: bool) -> dict[str, Any]:
     ticks = {0.2 * place: f"{20 * place} %" for place in range(6)} | ({_STRIP: "over<br>context"} if with_strip else {})
     return {
         "showlegend": False,  # the page's checkboxes are the legend

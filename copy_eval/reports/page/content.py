@@ -1,5 +1,6 @@
 """What the page says, for its template."""
 
+from itertools import chain
 from typing import Any
 
 from copy_eval.reports.page.depths import heat_maps
@@ -7,6 +8,7 @@ from copy_eval.reports.page.leaderboard import leaderboard_table
 from copy_eval.reports.page.models import models_of
 from copy_eval.reports.page.provenance import files_table, prompts_table
 from copy_eval.reports.page.sections import section_titles, sections_of
+from copy_eval.reports.page.training import trainings
 from copy_eval.reports.page.wrong_answers import wrong_answers_tables
 from copy_eval.reports.report import Report
 
@@ -16,12 +18,15 @@ def page_content(report: Report) -> dict[str, Any]:
     models = models_of(report)
     titles = section_titles(report.accuracy)
     sections = sections_of(report.accuracy, models)
+    training = trainings(report.accuracy, titles, models)
     return {
         "summary": _summary(len(models), len(titles)),
         "models": models,
         "leaderboard": leaderboard_table(report.leaderboard, titles, models),
         "sections": sections,
-        "charts": {f"chart-{section.anchor}": section.chart for section in sections},
+        "training": training,
+        "charts": {f"chart-{section.anchor}": section.chart for section in sections}
+        | {f"chart-{part.anchor}": part.chart for part in chain.from_iterable(training.values())},
         "wrong_answers": wrong_answers_tables(report.wrong_answers, titles, models),
         "depths": heat_maps(report.depths, titles, models),
         "prompts": prompts_table(report.accuracy),

@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 from matplotlib import colormaps
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_hex
 
 from copy_eval.over_context import OVER_CONTEXT
+from copy_eval.reports.figures.styles import relative_luminance
 from copy_eval.reports.page.models import Model
 
 
@@ -77,7 +78,5 @@ def _square(cell: Any) -> Square:
 
 def _ink(colour: str) -> str:
     """Return black or white, whichever is easier to read on a colour: one of them has a contrast of at least 4.5."""
-    # Relative luminance as WCAG 2.2 defines it; the contrasts to black and to white are equal at 0.179.
-    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in to_rgb(colour)]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "#000000" if luminance > 0.179 else "#ffffff"
+    # The contrasts to black and to white are equal at 0.179.
+    return "#000000" if relative_luminance(colour) > 0.179 else "#ffffff"

@@ -66,15 +66,18 @@ function shownModels() {
   return new Set(boxes.filter((box) => box.checked).map((box) => Number(box.value)));
 }
 
-// What depends on the models that are shown: bands grow fainter the more of them lie on top of each other.
+// What depends on the models that are shown: bands grow fainter the more of them lie on top of each other. The traces of
+// a chart over training are of no one model: the chart shows and hides as a whole.
 function appearance(trace, shown) {
   return { visible: shown.has(trace.meta), opacity: trace.fill ? Math.min(0.15, 0.9 / shown.size) : 1 };
 }
 
+const isOverTraining = (place) => place.closest("[data-model]") !== null;
+
 async function draw(place) {
   const { data, layout } = charts[place.id];
   const shown = shownModels();
-  const traces = data.map((trace) => ({ ...trace, ...appearance(trace, shown) }));
+  const traces = isOverTraining(place) ? data : data.map((trace) => ({ ...trace, ...appearance(trace, shown) }));
   const options = { displayModeBar: false, responsive: true };
   place.replaceChildren();
   const plotted = Plotly.newPlot(place, traces, { ...layout, template: template() }, options);
@@ -84,11 +87,15 @@ async function draw(place) {
 
 function showModels() {
   const shown = shownModels();
+  const hidden = drawn.filter((place) => place.closest("[hidden]"));
   for (const element of document.querySelectorAll("[data-model]")) {
-    element.hidden = !shown.has(Number(element.dataset.model));
+    element.hidden = !element.dataset.model.split(" ").some((model) => shown.has(Number(model)));
   }
   document.getElementById("shown").textContent = `${shown.size} of ${boxes.length} shown`;
-  for (const place of drawn) {
+  for (const place of hidden.filter((place) => !place.closest("[hidden]"))) {
+    Plotly.Plots.resize(place); // it could not follow the window
+  }
+  for (const place of drawn.filter((place) => !isOverTraining(place))) {
     const looks = place.data.map((trace) => appearance(trace, shown));
     Plotly.restyle(place, { visible: looks.map((look) => look.visible), opacity: looks.map((look) => look.opacity) });
   }

@@ -84,13 +84,14 @@ def _accuracy_table(of_model: Mapping[Model, dict[int, Any]], lengths: Mapping[i
         caption=caption,
         columns=[Column("Model", is_text=True), *(Column(name) for name in lengths.values())],
         rows=[
-            Row([model_cell(model), *(_cell(rows.get(length)) for length in lengths)], model.place)
+            Row([model_cell(model), *(accuracy_cell(rows.get(length)) for length in lengths)], model.place)
             for model, rows in of_model.items()
         ],
     )
 
 
-def _cell(row: Any) -> Cell:
+def accuracy_cell(row: Any) -> Cell:
+    """Return the cell for a row of ``Report.accuracy``; empty for None."""
     if row is None:
         return Cell("", None)
     if row.over_context:

@@ -1,4 +1,5 @@
-from copy_eval.reports.figures.emergence import plot_emergence, training_curves
+from copy_eval.reports.figures.emergence import plot_emergence
+from copy_eval.reports.frames.training import training_curves
 from copy_eval.reports.report import build_report
 from tests.reports.result_files import write_results
 
@@ -15,7 +16,3 @@ def test_three_training_steps_make_a_curve_for_each_length(tmp_path):
     drawn = {line.get_label(): (line.get_xdata().tolist(), line.get_ydata().tolist()) for line in axes.get_lines()}
     assert drawn == {"10": ([0, 64, 1000], [0.5] * 3), "20": ([0, 64, 1000], [0.1] * 3)}
     assert axes.get_xscale() == "symlog"
-
-
-def test_two_training_steps_make_no_curve(tmp_path):
-    assert training_curves(sweep(tmp_path, [1, 2]).accuracy).empty

@@ -1,8 +1,9 @@
 import numpy as np
 import pandas as pd
+import pytest
 from matplotlib.colors import to_hex
 
-from copy_eval.reports.figures.styles import model_styles
+from copy_eval.reports.figures.styles import length_colours, model_styles
 
 
 def styles(*architectures):
@@ -25,3 +26,26 @@ def test_larger_models_are_darker_and_the_largest_is_solid():
     assert brightness == sorted(brightness, reverse=True)
     assert drawn[-1].dashes == ()
     assert len({style.dashes for style in drawn}) == 3
+
+
+def contrast_to_white(colour):
+    """As WCAG 2.2 defines it."""
+    channels = np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05)
+
+
+@pytest.mark.parametrize("architecture", ["transformer", "state space", "hybrid", None])
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_every_model_can_be_seen_on_white(architecture, count):
+    colours = [style.colour for style in styles(*[architecture] * count)]
+    assert len(set(colours)) == count
+    assert min(map(contrast_to_white, colours)) >= 3
+
+
+@pytest.mark.parametrize("count", [1, 2, 12])
+def test_every_length_has_a_colour_of_its_own_that_can_be_seen_on_white(count):
+    colours = length_colours(range(count))
+    assert list(colours) == list(range(count))
+    assert len(set(colours.values())) == count
+    assert min(map(contrast_to_white, colours.values())) >= 3

@@ -79,7 +79,8 @@ def test_every_package_that_the_code_imports_is_required():
                 imported.add(node.module.partition(".")[0])
     foreign = imported - set(sys.stdlib_module_names) - {"copy_eval"}
     required = {canonical(name) for name in PROJECT["dependencies"]}
-    optional = {canonical(name) for name in PROJECT["optional-dependencies"]["cuda"]}
+    extras = PROJECT["optional-dependencies"]
+    optional = {canonical(name) for extra in ("cuda", "ray") for name in extras[extra]}
     names = importlib.metadata.packages_distributions()
     providers = {canonical(names.get(module, [module])[0]) for module in foreign}
     assert providers <= required | optional

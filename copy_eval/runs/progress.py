@@ -20,6 +20,7 @@ class Progress:
         self._live = Live(self, console=self._console, refresh_per_second=4, transient=True)
         self._begun = time.monotonic()
         self._first_prompt: float | None = None
+        self._last_done = 0.0
         self._preparing: str | None = "loading lm-eval"
         self._running: dict[Cell, tuple[str, float]] = {}
         self._work: Mapping[str, int] = {}
@@ -71,7 +72,8 @@ class Progress:
             self.evaluated += 1
             self._prompts += event.prompts
             self._work_done += self._work[cell.task]
-            seconds = time.monotonic() - since
+            self._last_done = time.monotonic()
+            seconds = self._last_done - since
             accuracy = event.accuracy if isinstance(event.accuracy, str) else f"{event.accuracy:.3f}"
             self._say(f"{cell.label}  {cell.task}  {accuracy}  ({event.prompts} prompts, {seconds:.1f} s)")
         else:
@@ -86,14 +88,17 @@ class Progress:
         now = time.monotonic()
         if self._preparing:
             return f"{self._preparing}  {_clock(now - self._begun)}"
-        elapsed = now - (self._first_prompt or now)
+        # The cells in flight count once they are done, or the rate would fall and the time left grow until then.
+        elapsed = self._last_done - (self._first_prompt or now)
         finished = self.done_before + self.evaluated + self.failed
         table = Table("cells", "failed", "prompts/s", "time left", box=None)
         table.add_row(
             f"{finished} of {self.cells}",
             str(self.failed),
             f"{self._prompts / elapsed:.1f}" if self._prompts else "",
-            _clock(self._work_left * elapsed / self._work_done) if self._work_done else "",
+            _clock(max(0.0, self._work_left * elapsed / self._work_done - (now - self._last_done)))
+            if self._work_done
+            else "",
         )
         running = [f"{cell.label}  {what}  {_clock(now - since)}" for cell, (what, since) in self._running.items()]
         return Group("", *running, table)

@@ -1,0 +1,56 @@
+import time
+
+import pytest
+from rich.console import Console
+
+from copy_eval.runs.events import CellEvent
+from copy_eval.runs.progress import Progress
+from copy_eval.runs.suite import Cell, ModelEntry
+
+MODEL = ModelEntry("small", "pythia", "tiny-pythia")
+SHORT, LONG = Cell(MODEL, None, "phonebook_copy_10"), Cell(MODEL, None, "phonebook_copy_20")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def shown(progress):
+    console = Console(width=100, file=None)
+    with console.capture() as capture:
+        console.print(progress)
+    return capture.get()
+
+
+def test_the_time_left_follows_the_work_and_shrinks_while_a_cell_runs(clock, capsys):
+    progress = Progress()
+    progress.start([SHORT, LONG], [SHORT, LONG], {SHORT.task: 100, LONG.task: 300})
+    progress.on_event(CellEvent(SHORT, "running", prompts=20))
+    clock[0] += 10
+    progress.on_event(CellEvent(SHORT, "done", prompts=20, accuracy=0.5))
+    progress.on_event(CellEvent(LONG, "running", prompts=20))
+    assert capsys.readouterr().err == "small  phonebook_copy_10  0.500  (20 prompts, 10.0 s)\n"
+    assert "1 of 2" in shown(progress)
+    assert "2.0" in shown(progress)
+    assert "0:00:30" in shown(progress)
+
+    clock[0] += 12
+    assert "0:00:18" in shown(progress)
+    assert "2.0" in shown(progress)
+
+    clock[0] += 60
+    assert "0:00:00" in shown(progress).splitlines()[-1]
+
+
+def test_a_failure_is_a_line_with_its_reason_and_counted(capsys):
+    progress = Progress()
+    progress.start([SHORT, LONG], [LONG], {SHORT.task: 100, LONG.task: 300})
+    progress.on_event(CellEvent(LONG, "failed", reason="out of memory [all of it]"))
+    assert capsys.readouterr().err == (
+        "1 of 2 cells are done already\nsmall  phonebook_copy_20  FAILED: out of memory [all of it]\n"
+    )
+    assert (progress.done_before, progress.evaluated, progress.failed) == (1, 0, 1)
+    assert "2 of 2" in shown(progress)

@@ -15,7 +15,7 @@ from copy_eval.runs.events import CellEvent, OnEvent
 from copy_eval.runs.imports import collector_off
 from copy_eval.runs.loaded_model import LoadedModel
 from copy_eval.runs.results_folder import Prompts, folder_of, is_done, read_done, write_result
-from copy_eval.runs.suite import Cell, ModelEntry
+from copy_eval.runs.suite import Cell
 from copy_eval.runs.task_names import TASKS
 
 
@@ -61,22 +61,13 @@ def left_to_do(cells: Sequence[Cell], settings: Mapping[str, int | str], out: Pa
     ]
 
 
-def evaluate_model(
-    entry: ModelEntry,
-    revision: str | None,
-    cells: Sequence[Cell],
-    settings: Mapping[str, int | str],
-    out: Path,
-    on_event: OnEvent,
-) -> None:
+def evaluate_model(cells: Sequence[Cell], settings: Mapping[str, int | str], out: Path, on_event: OnEvent) -> None:
     """Evaluate the cells of one model at one revision that have no result yet.
 
     A cell that fails is an event with its reason; the others go on.
 
     Args:
-        entry: the model.
-        revision: one of the entry's.
-        cells: its cells.
+        cells: at least one, all of the same model and revision.
         settings: of the suite.
         out: the suite's folder of results; it exists.
         on_event: is told of every step, in this process.
@@ -89,21 +80,14 @@ def evaluate_model(
         return
     on_event(CellEvent(left[0], "loading"))
     try:
-        _evaluate_cells(entry, revision, left, settings, out, on_event)
+        _evaluate_cells(left, settings, out, on_event)
     finally:
         _free_memory()
 
 
-def _evaluate_cells(
-    entry: ModelEntry,
-    revision: str | None,
-    cells: Sequence[Cell],
-    settings: Mapping[str, int | str],
-    out: Path,
-    on_event: OnEvent,
-) -> None:
+def _evaluate_cells(cells: Sequence[Cell], settings: Mapping[str, int | str], out: Path, on_event: OnEvent) -> None:
     try:
-        model = LoadedModel(entry, revision)
+        model = LoadedModel(cells[0].model, cells[0].revision)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other models go on
         for cell in cells:
             on_event(_failure(cell, error))

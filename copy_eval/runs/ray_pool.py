@@ -203,7 +203,7 @@ def _evaluate_group(cells: Sequence[Cell], settings: Mapping[str, int | str], ou
         # Not waited for: Ray would meanwhile give this task's CPU to another.
         sent.append(mailbox.put.remote(event))
 
-    evaluate_model(cells[0].model, cells[0].revision, cells, settings, out, on_event)
+    evaluate_model(cells, settings, out, on_event)
     ray.get(sent)
 
 

@@ -22,7 +22,7 @@ def evaluate_in_turn(
 ) -> None:
     """Evaluate one model after the other in this process."""
     for cells in groups:
-        evaluate_model(cells[0].model, cells[0].revision, cells, settings, out, on_event)
+        evaluate_model(cells, settings, out, on_event)
 
 
 def run_suite(

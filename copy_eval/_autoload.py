@@ -1,7 +1,7 @@
 """Plugs the tasks and adapters into lm-eval, whose releases up to 0.4.13 look for neither in other packages.
 
 ``copy_eval_autoload.pth`` runs ``connect`` whenever Python starts. All it does then is put a finder on
-``sys.meta_path`` that waits for three modules of lm-eval; once such a module has loaded, its hook below runs.
+``sys.meta_path`` that waits for four modules of lm-eval; once such a module has loaded, its hook below runs.
 
 Every Python start of the environment pays for this file, so it imports nothing at the top but what Python has loaded by
 then, and nothing in it may raise: a hook that fails is noted in ``errors``, and lm-eval runs on without us.
@@ -128,6 +128,31 @@ def _scan_our_tasks(manager: "Any") -> None:
     manager.TaskManager.__init__ = init
 
 
+def _hand_over_model(evaluator: "Any") -> None:
+    """Let ``evaluate`` tell our tasks which model will be asked, so that they can see if the prompts fit.
+
+    lm-eval shows a task the answers alone, and its backends cut a prompt that is too long without a word in the results.
+    """
+    import functools
+    import inspect
+
+    original = evaluator.evaluate
+    signature = inspect.signature(original)
+    if not {"lm", "task_dict"} <= signature.parameters.keys():
+        raise TypeError(f"evaluate has other arguments than we know: {signature}")
+
+    @functools.wraps(original)
+    def evaluate(*args: "Any", **kwargs: "Any") -> "Any":
+        call = signature.bind(*args, **kwargs)
+        given = call.arguments["task_dict"]
+        for task in given.get("tasks", given).values():
+            if hasattr(task, "meet_model"):
+                task.meet_model(call.arguments["lm"])
+        return original(*call.args, **call.kwargs)
+
+    evaluator.evaluate = evaluate
+
+
 def _report_user_errors(harness: "Any") -> None:
     """Let the ``lm_eval`` command print a ``UserError`` as its one line and exit with code 2, without a traceback."""
     import functools
@@ -150,5 +175,6 @@ def _report_user_errors(harness: "Any") -> None:
 HOOKS: "dict[str, Callable[[Any], None]]" = {
     "lm_eval.api.registry": _register_models,
     "lm_eval.tasks.manager": _scan_our_tasks,
+    "lm_eval.evaluator": _hand_over_model,
     "lm_eval._cli.harness": _report_user_errors,
 }

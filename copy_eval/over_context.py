@@ -4,6 +4,9 @@ lm-eval hands a task nothing but the generated text, so the refusal travels as a
 the prompt and scoring it all the same, as lm-eval's own backends do, would report a low accuracy where there is none.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 _MARK = "<|copy-eval: over context|>"
 
 OVER_CONTEXT = "over context"
@@ -18,3 +21,20 @@ def refuse_over_context(needed: int, available: int) -> str:
 def is_over_context(response: str) -> bool:
     """Tell such a refusal from a model's own text."""
     return response.startswith(_MARK)
+
+
+def tokens_that_fit(lm: Any, gen_kwargs: Mapping[str, Any]) -> int | None:
+    """Return how many tokens of a prompt a backend of lm-eval's takes in before it cuts, None where that is not known.
+
+    Read in lm-eval 0.4.13: ``hf``, ``vllm``, ``sglang`` and the API models that send tokens all cut a prompt to the
+    context less the tokens that may be generated. API models that send text leave it to the server.
+
+    Args:
+        lm: the model, or None.
+        gen_kwargs: of the request.
+    """
+    length = getattr(lm, "max_length", None)
+    has_tokens = getattr(lm, "tokenizer", None) is not None and getattr(lm, "tokenized_requests", True)
+    if not has_tokens or not isinstance(length, int) or not hasattr(lm, "tok_encode"):
+        return None
+    return length - int(gen_kwargs.get("max_gen_toks", getattr(lm, "max_gen_toks", 256)))

@@ -29,12 +29,13 @@ def run(options: argparse.Namespace) -> int:
     from copy_eval.reports.rendering import render_files
     from copy_eval.reports.report import build_report
     from copy_eval.reports.writing.output import write_files
-    from copy_eval.reports.writing.tables import ACCURACY_NOTES, accuracy_tables, to_terminal
+    from copy_eval.reports.writing.tables import accuracy_tables, leaderboard_table, to_terminal
 
     report = build_report(options.results, options.pool)
     files = write_files(options.out, render_files(report))
-    for table in accuracy_tables(report):
+    tables = [*accuracy_tables(report), leaderboard_table(report)]
+    for table in tables:
         print(to_terminal(table))
-    print(f"{ACCURACY_NOTES}\n")
+    print("\n".join(dict.fromkeys(note for table in tables for note in table.notes)) + "\n")
     print("\n".join(f"wrote {file}" for file in files))
     return 0

@@ -41,6 +41,9 @@ class ExactLM(CheckedLM):
     A subclass says how a batch goes through its model (``_new_run``).
     """
 
+    refuses_over_context = True
+    """Tells the tasks that no prompt is ever cut here."""
+
     def __init__(self, pretrained: str | PreTrainedModel, *, draft: bool = True, **options: Any) -> None:
         """Load a checkpoint.
 

@@ -15,7 +15,13 @@ from copy_eval.reports.frames.training import training_curves
 from copy_eval.reports.page import render_page
 from copy_eval.reports.report import Report
 from copy_eval.reports.writing.spreadsheet import to_csv
-from copy_eval.reports.writing.tables import accuracy_tables, to_latex, to_markdown, wrong_answer_tables
+from copy_eval.reports.writing.tables import (
+    accuracy_tables,
+    leaderboard_table,
+    to_latex,
+    to_markdown,
+    wrong_answer_tables,
+)
 
 _Part = Callable[[], dict[str, bytes]]
 
@@ -52,7 +58,7 @@ def _page(report: Report) -> dict[str, bytes]:
 
 
 def _tables(report: Report) -> dict[str, bytes]:
-    tables = [*accuracy_tables(report), *wrong_answer_tables(report)]
+    tables = [leaderboard_table(report), *accuracy_tables(report), *wrong_answer_tables(report)]
     texts = {
         "leaderboard.csv": to_csv(report.leaderboard),
         "accuracy_by_length.csv": to_csv(report.accuracy),

@@ -21,7 +21,7 @@ class Report:
     """All metrics, from ``results.read_results``."""
 
     accuracy: pd.DataFrame
-    """Exact match with its interval by model and length, from ``accuracy.accuracy_by_length``."""
+    """The headline metric with its interval by model and length, from ``accuracy.accuracy_by_length``."""
 
     leaderboard: pd.DataFrame
     """A row a model, from ``summaries.leaderboard``."""
@@ -41,14 +41,15 @@ def build_report(paths: Iterable[Path], pool: bool = False) -> Report:
         pool: whether to put runs of a model on different prompts together.
 
     Raises:
-        UserError: see ``read_results`` and ``read_samples``.
+        UserError: see ``read_results``.
     """
     results = read_results(paths, pool)
-    accuracy = accuracy_by_length(results)
+    samples = read_samples(results)
+    accuracy = accuracy_by_length(results, samples)
     return Report(
         results=results,
         accuracy=accuracy,
         leaderboard=leaderboard(accuracy),
         wrong_answers=wrong_answers(results),
-        depths=accuracy_by_depth(read_samples(results)),
+        depths=accuracy_by_depth(samples),
     )

@@ -1,16 +1,22 @@
 """What our tasks add to lm-eval's: a fingerprint of the prompts, and no score for a length that does not fit.
 
+Our own adapters refuse a prompt that does not fit the context. lm-eval's backends cut it, so for them the task itself
+counts the tokens before the model is asked.
+
 The YAML files name the pure functions that build the data and score an answer; this class only adapts them.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lm_eval.api.task import ConfigurableTask
 
 from copy_eval.errors import UserError
-from copy_eval.over_context import OVER_CONTEXT, is_over_context
+from copy_eval.over_context import OVER_CONTEXT, is_over_context, tokens_that_fit
 from copy_eval.tasks.fingerprint import fingerprint
+
+_log = logging.getLogger(__name__)
 
 Aggregation = Callable[[Sequence[Any]], Any]
 
@@ -47,6 +53,14 @@ class CopyTask(ConfigurableTask):
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__(config={key: value for key, value in config.items() if key != "class"})
 
+    _lm: Any = None
+    _cut: frozenset[int] = frozenset()
+    """Places of the prompts that the model's backend cuts."""
+
+    def meet_model(self, lm: Any) -> None:
+        """Take note of the model that the next requests go to; the bridge calls this before ``evaluate``."""
+        self._lm = lm
+
     def download(self, dataset_kwargs: dict[str, Any] | None = None, **_: Any) -> None:
         """Build the dataset, and log the fingerprint of its prompts and answers with the task's configuration."""
         self.dataset = self.config.custom_dataset(self.config.metadata, **(dataset_kwargs or {}))
@@ -68,9 +82,32 @@ class CopyTask(ConfigurableTask):
                     f"lm-eval's request cache is of other settings of {self.task_name}: use --cache_requests refresh"
                 )
 
+        self._check_context()
+
+    def _check_context(self) -> None:
+        """Find the prompts that the model's backend will cut, and log whether that could be found out."""
+        checked = getattr(self._lm, "refuses_over_context", False)
+        cut = set()
+        for instance in self.instances:
+            prompt, gen_kwargs = instance.args
+            most = None if checked else tokens_that_fit(self._lm, gen_kwargs)
+            if most is None:
+                break
+            if len(self._lm.tok_encode(prompt)) > most:
+                cut.add(instance.doc["index"])
+        else:
+            checked = True
+        self._cut = frozenset(cut)
+        self.config.metadata["context_checked"] = checked
+        if cut:
+            _log.warning(
+                "%s: %d prompts exceed the model's context, and its backend cuts them; they are not scored",
+                self.task_name, len(cut),
+            )  # fmt: skip
+
     def process_results(self, doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
-        """Score one answer; a refused prompt has ``OVER_CONTEXT`` in the place of every score."""
-        if is_over_context(results[0]):
+        """Score one answer; a prompt that was refused or cut has ``OVER_CONTEXT`` in the place of every score."""
+        if doc["index"] in self._cut or is_over_context(results[0]):
             return dict.fromkeys(self._aggregation_list, OVER_CONTEXT)
         scores: dict[str, Any] = super().process_results(doc, results)
         return scores

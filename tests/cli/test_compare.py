@@ -15,7 +15,7 @@ def test_two_models_are_compared(tmp_path, capsys):
     assert main(["compare", str(a), str(b.parent)]) == 0
     assert "B is worse at 10" in capsys.readouterr().out
     assert main(["compare", str(a), str(b), "--format", "csv"]) == 0
-    assert capsys.readouterr().out.startswith("model_a,revision_a,model_b,")
+    assert capsys.readouterr().out.startswith("model_a,revision_a,setup_a,model_b,")
 
 
 def test_models_without_a_length_in_common_say_so(tmp_path, capsys):
@@ -31,7 +31,8 @@ def test_a_folder_of_two_models_is_one_line_and_exit_code_2(tmp_path, capsys):
     assert main(["compare", str(tmp_path), str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert error.startswith(
-        "copy-eval: these are 2 models or revisions, and one is needed; name its folder or files: a ("
+        "copy-eval: these are 2 models, revisions or ways of loading one, and one is needed; "
+        "name its folder or files: a ("
     )
     assert error.count("\n") == 1
 

@@ -35,7 +35,8 @@ def _write_samples(file: Path, answers: str) -> str:
         {"doc_hash": f"d{place}", "prompt_hash": f"p{place}", "target_hash": "t"} for place in range(len(answers))
     ]
     samples = [
-        {"doc": {"index": place}, "exact_match": scores[answer]} | hashes[place] for place, answer in enumerate(answers)
+        {"doc": {"index": place}, "metrics": ["exact_match"], "exact_match": scores[answer]} | hashes[place]
+        for place, answer in enumerate(answers)
     ]
     file.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
     return hashlib.sha256("".join("".join(each.values()) for each in hashes).encode()).hexdigest()

@@ -9,7 +9,7 @@ PROMPTS = 50
 
 def write_results(
     folder: Path, scores, model="some/model", date=1.0, sha="a" * 64, task="phonebook_copy", version=1.0,
-    adapter="pythia", log_samples=False, metadata=None, **config,
+    adapter="pythia", log_samples=False, metadata=None, chat_template=None, system_instruction=None, **config,
 ) -> Path:  # fmt: skip
     """Write what an evaluation of ``model`` with these scores by length leaves behind, and return the result file.
 
@@ -30,8 +30,10 @@ def write_results(
         "configs": {"arc_easy": {"metadata": {"version": 1.0}}},
         "versions": dict.fromkeys(names, version),
         "n-samples": {name: {"original": 200, "effective": PROMPTS} for name in names},
-        "config": {"model": adapter, "model_args": {"pretrained": model}} | config,
+        "config": {"model": adapter, "model_args": {"pretrained": model}} | _ours(adapter) | config,
         "model_name": model,
+        "chat_template_sha": chat_template,
+        "system_instruction_sha": system_instruction,
         "date": date,
         "task_hashes": {},
     }
@@ -47,7 +49,7 @@ def write_results(
             "metadata": {"version": version, "prompts_sha256": sha} | (metadata or {}),
         }
         if log_samples:
-            samples = [_sample(index, scores[length]) for index in range(PROMPTS)]
+            samples = [_sample(index, scores[length], sha) for index in range(PROMPTS)]
             report["task_hashes"][name] = _hash(
                 "".join(sample[key] for sample in samples for key in ("doc_hash", "prompt_hash", "target_hash"))
             )
@@ -59,16 +61,22 @@ def write_results(
     return file
 
 
+def _ours(adapter):
+    """What our adapters say of themselves."""
+    return {"copy_eval": {"adapter": adapter, "version": "0.1.0"}} if adapter in ("pythia", "mamba_ssm") else {}
+
+
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _sample(index: int, score):
+def _sample(index: int, score, sha):
     sample = {
+        "metrics": ["exact_match", "wrong_is_other_entry", "wrong_not_in_book"],
         "doc_id": index,
         "doc": {"prompt": f"prompt {index}", "answer": "8", "index": index, "depth": index / (PROMPTS - 1)},
         "doc_hash": _hash(f"doc {index}"),
-        "prompt_hash": _hash(f"prompt {index}"),
+        "prompt_hash": _hash(f"prompt {index} of {sha}"),
         "target_hash": _hash("8"),
     }
     if isinstance(score, str):

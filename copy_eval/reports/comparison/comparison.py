@@ -1,28 +1,41 @@
-"""Compares two evaluations length by length: paired on the same prompts, unpaired and saying so on others."""
+"""Compares two evaluations length by length, and all lengths of a task together.
 
+Answers to the same prompts are compared pair by pair; where that cannot be, the comparison is unpaired and says why.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from copy_eval.measurement import SHOWN
 from copy_eval.reports.comparison.evaluation import Answers, Evaluation, Score
 from copy_eval.reports.statistics.differences import (
     Alternative,
+    Stratum,
     adjust_holm,
     fisher_p,
     mcnemar_p,
     paired_interval,
+    paired_stratum,
+    pooled_interval,
+    pooled_p,
     unpaired_interval,
+    unpaired_stratum,
 )
 
 COLUMNS = {
     "task": "string",  # the experiment, without the length
     "task_version": "string",
     "text": "string",  # what text the prompts were made of; missing where they are generated
-    "task_name": "string",  # lm-eval's
-    "length": "Int64",
-    "n_a": "Int64",  # prompts; missing where A was not evaluated
+    "task_name": "string",  # lm-eval's; missing in the row of all lengths together
+    "length": "Int64",  # missing likewise
+    "n_a": "Int64",  # prompts; where paired, those that both answered; missing where A was not evaluated
     "n_b": "Int64",
+    "right_a": "Int64",  # exact matches among these; missing without a score
+    "right_b": "Int64",
     "accuracy_a": "Float64",  # share of exact matches; missing without a score
     "accuracy_b": "Float64",
     "over_context_a": "boolean",  # a prompt of the length does not fit the model's context
@@ -33,17 +46,20 @@ COLUMNS = {
     "paired": "boolean",  # whether both answered the same prompts, and the samples tell how
     "only_a": "Int64",  # prompts that A alone answered rightly; missing where unpaired
     "only_b": "Int64",
-    "p": "Float64",  # exact McNemar test where paired, else Fisher's
+    "p": "Float64",  # exact McNemar test where paired, else Fisher's; of all lengths, the exact test of their sum
     "p_adjusted": "Float64",  # by Holm's method
-    "note": "string",  # why a length is not compared, or not paired
+    "note": "string",  # why a length is not compared, or not paired, or on fewer prompts
 }
-"""Columns of a comparison: a row for each length that either side has, of each task, version and text."""
+"""Columns of a comparison: a row for each length that either side has, of each task, version and text.
+
+Where two or more lengths of a task can be compared, a row without a length follows them: all of them together.
+"""
 
 _SERIES = ["task", "task_version", "text"]
 
 
 def compare(a: Evaluation, b: Evaluation) -> pd.DataFrame:
-    """Compare two models in both directions, p-values adjusted within a task for its lengths.
+    """Compare two models in both directions, p-values adjusted within a task for its lengths and all of them together.
 
     Returns:
         A frame with ``COLUMNS``, by task, version, text and length.
@@ -73,22 +89,53 @@ def compare_scores(a: Evaluation, b: Evaluation, alternative: Alternative, names
         A frame with ``COLUMNS``; ``p_adjusted`` is missing.
     """
     scores_a, scores_b = ({score.key: score for score in evaluation.scores} for evaluation in (a, b))
-    rows = []
+    shown = _why_shown_otherwise(a, b, names)
+    rows: list[dict[str, Any]] = []
+    strata: dict[tuple[str, str, str | None], list[_Length]] = {}
     for key in scores_a.keys() & scores_b.keys():
         score_a, score_b = scores_a[key], scores_b[key]
-        described = _describe(score_a, "a") | _describe(score_b, "b")
-        rows.append(described | _compare(score_a, score_b, alternative, names))
+        length = _compare(score_a, score_b, alternative, names, shown)
+        rows.append(_about(score_a) | length.row)
+        if length.stratum is not None:
+            strata.setdefault((score_a.task, score_a.task_version, score_a.text), []).append(length)
+    for series, lengths in strata.items():
+        if len(lengths) > 1:
+            rows.append(dict(zip(_SERIES, series, strict=True)) | _pool(lengths, alternative))
     for side, here, other, other_name in (("a", scores_a, b, names[1]), ("b", scores_b, a, names[0])):
         alone = [score for key, score in here.items() if not (key in scores_a and key in scores_b)]
-        rows += [_describe(score, side) | {"note": _why_alone(score, other, other_name)} for score in alone]
+        rows += [
+            _about(score) | _numbers(score, side) | {"note": _why_alone(score, other, other_name)} for score in alone
+        ]
     frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
     return frame.sort_values([*_SERIES, "length"], ignore_index=True)
 
 
-def _describe(score: Score, side: str) -> dict[str, Any]:
-    about = {name: getattr(score, name) for name in (*_SERIES, "task_name", "length")}
-    numbers = {name: getattr(score, name) for name in ("n", "accuracy", "over_context")}
-    return about | {f"{name}_{side}": value for name, value in numbers.items()}
+@dataclass(frozen=True)
+class _Length:
+    """The comparison of one length: its part of the row, and what it adds to the test of all lengths."""
+
+    row: dict[str, Any]
+    stratum: Stratum | None = None
+
+
+def _about(score: Score) -> dict[str, Any]:
+    return {name: getattr(score, name) for name in (*_SERIES, "task_name", "length")}
+
+
+def _numbers(score: Score, side: str) -> dict[str, Any]:
+    return {f"{name}_{side}": getattr(score, name) for name in ("n", "right", "accuracy", "over_context")}
+
+
+def _why_shown_otherwise(a: Evaluation, b: Evaluation, names: tuple[str, str]) -> str | None:
+    """Say what stood around the prompts of one side alone: then the two models saw different text."""
+    for facet in SHOWN:
+        template_a, template_b = a.setup.get(facet), b.setup.get(facet)
+        if template_a != template_b:
+            words = facet.replace("_", " ")
+            if template_a and template_b:
+                return f"other text around the prompts ({names[0]} and {names[1]} have another {words})"
+            return f"other text around the prompts ({names[0] if template_a else names[1]} alone has a {words})"
+    return None
 
 
 def _why_alone(score: Score, other: Evaluation, name: str) -> str:
@@ -102,32 +149,73 @@ def _why_alone(score: Score, other: Evaluation, name: str) -> str:
     return f"{name} was not evaluated on it"
 
 
-def _compare(a: Score, b: Score, alternative: Alternative, names: tuple[str, str]) -> dict[str, Any]:
+def _compare(a: Score, b: Score, alternative: Alternative, names: tuple[str, str], shown: str | None) -> _Length:
     if a.right is None or b.right is None:
         # That a length is over the context stands in columns of its own.
         missing = [name for name, score in zip(names, (a, b), strict=True) if score.right is None]
-        return {"note": None if a.over_context or b.over_context else f"{' and '.join(missing)} without a score"}
-    difference = {"difference": b.right / b.n - a.right / a.n}
-    obstacle = _why_unpaired(a, b, names)
+        note = None if a.over_context or b.over_context else f"{' and '.join(missing)} without a score"
+        return _Length(_numbers(a, "a") | _numbers(b, "b") | {"note": note})
+    obstacle = shown or _why_unpaired(a, b, names)
     if obstacle is None and a.answers is not None and b.answers is not None:
-        return difference | _compare_answers(a.answers, b.answers, alternative)
+        return _compare_answers(a, b, a.answers, b.answers, alternative)
     low, high = unpaired_interval(a.right, a.n, b.right, b.n)
     p = fisher_p(a.right, a.n, b.right, b.n, alternative)
-    return difference | {"low": low, "high": high, "paired": False, "p": p, "note": obstacle}
+    tested = {"difference": b.right / b.n - a.right / a.n, "low": low, "high": high, "paired": False, "p": p}
+    stratum = unpaired_stratum(a.right, a.n, b.right, b.n)
+    return _Length(_numbers(a, "a") | _numbers(b, "b") | tested | {"note": obstacle}, stratum)
 
 
-def _compare_answers(a: Answers, b: Answers, alternative: Alternative) -> dict[str, Any]:
-    kinds = (a & b, a & ~b, ~a & b, ~(a | b))
+def _compare_answers(a: Score, b: Score, answers_a: Answers, answers_b: Answers, alternative: Alternative) -> _Length:
+    """Compare the answers to the prompts that both have."""
+    shared, in_a, in_b = np.intersect1d(answers_a.prompts, answers_b.prompts, assume_unique=True, return_indices=True)
+    right_a, right_b = answers_a.right[in_a], answers_b.right[in_b]
+    kinds = (right_a & right_b, right_a & ~right_b, ~right_a & right_b, ~(right_a | right_b))
     both, only_a, only_b, neither = (int(np.count_nonzero(kind)) for kind in kinds)
+    n = len(shared)
     low, high = paired_interval(both, only_a, only_b, neither)
-    p = mcnemar_p(only_a, only_b, alternative)
-    return {"low": low, "high": high, "paired": True, "only_a": only_a, "only_b": only_b, "p": p}
+    tested = {
+        "difference": (only_b - only_a) / n,
+        "low": low,
+        "high": high,
+        "paired": True,
+        "only_a": only_a,
+        "only_b": only_b,
+        "p": mcnemar_p(only_a, only_b, alternative),
+        "note": None if a.n == b.n == n else f"{a.n} prompts against {b.n}: the {n} that both have are compared",
+    }
+    sides = (replace(a, n=n, right=both + only_a), "a"), (replace(b, n=n, right=both + only_b), "b")
+    numbers = {name: value for score, side in sides for name, value in _numbers(score, side).items()}
+    return _Length(numbers | tested, paired_stratum(only_a, only_b))
 
 
 def _why_unpaired(a: Score, b: Score, names: tuple[str, str]) -> str | None:
     if a.prompts_sha256 != b.prompts_sha256:
         return "other prompts (their fingerprints differ)"
-    if a.n != b.n:
-        return f"{a.n} prompts against {b.n}"
     without = [name for name, score in zip(names, (a, b), strict=True) if score.answers is None]
-    return f"no samples of {' and '.join(without)} (--log_samples)" if without else None
+    if without:
+        return f"no samples of {' and '.join(without)} (--log_samples)"
+    if a.answers is not None and b.answers is not None and not np.isin(a.answers.prompts, b.answers.prompts).any():
+        return "no prompt in common"
+    return None
+
+
+def _pool(lengths: Sequence[_Length], alternative: Alternative) -> dict[str, Any]:
+    """Compare all lengths of a task together; each counts by its prompts."""
+    rows = [length.row for length in lengths]
+    sums = {name: sum(row[name] for row in rows) for name in ("n_a", "n_b", "right_a", "right_b")}
+    paired = all(row["paired"] for row in rows)
+    weights = [row["n_a"] * row["n_b"] / (row["n_a"] + row["n_b"]) for row in rows]
+    low, high = pooled_interval([(row["difference"], row["low"], row["high"]) for row in rows], weights)
+    return sums | {
+        "accuracy_a": float(np.average([row["accuracy_a"] for row in rows], weights=weights)),
+        "accuracy_b": float(np.average([row["accuracy_b"] for row in rows], weights=weights)),
+        "over_context_a": False,
+        "over_context_b": False,
+        "difference": float(np.average([row["difference"] for row in rows], weights=weights)),
+        "low": low,
+        "high": high,
+        "paired": paired,
+        "only_a": sum(row["only_a"] for row in rows) if paired else None,
+        "only_b": sum(row["only_b"] for row in rows) if paired else None,
+        "p": pooled_p([length.stratum for length in lengths if length.stratum is not None], alternative),
+    }

@@ -1,5 +1,6 @@
 """One model's right and wrong answers by task and length: what two models, or a model and a baseline, compare by."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,18 @@ from copy_eval.errors import UserError
 from copy_eval.reports.frames.results import read_results
 from copy_eval.reports.frames.samples import read_samples
 
-Answers = npt.NDArray[np.bool_]
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Which prompts of a task were answered rightly.
+
+    Args:
+        prompts: the places of the prompts that were answered, in ascending order, each once.
+        right: whether the answer to each of them was right.
+    """
+
+    prompts: npt.NDArray[np.int64]
+    right: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +47,9 @@ class Score:
     """Number of exact matches; None without a score, as where a prompt does not fit the model's context."""
     over_context: bool
     answers: Answers | None
-    """Whether the answer to each prompt was right, in the order of the prompts; None where no samples were logged."""
+    """None where no samples were logged."""
+    context_checked: bool = True
+    """Whether it is known that every prompt fits the model's context."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -50,10 +64,12 @@ class Score:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The scores of one model at one revision."""
+    """The scores of one model at one revision in one setup."""
 
     model: str
     revision: str
+    setup: Mapping[str, str]
+    """How it was loaded and what stood around its prompts; see ``copy_eval.measurement``."""
     label: str
     """The model for people, in one line."""
     date: str
@@ -62,21 +78,23 @@ class Evaluation:
 
 
 def read_evaluation(paths: Iterable[Path]) -> Evaluation:
-    """Read the results, and the samples that stand beside them, of one model at one revision.
+    """Read the results, and the samples that stand beside them, of one model at one revision in one setup.
 
     Raises:
-        UserError: see ``read_results`` and ``read_samples``; or if the paths hold more than one model or revision.
+        UserError: see ``read_results``; or if the paths hold more than one model, revision or setup.
     """
     results = read_results(paths)
-    models = results[["model", "revision", "label"]].drop_duplicates()
+    models = results[["model", "revision", "setup", "label"]].drop_duplicates()
     if len(models) > 1:
         files = results.groupby("label", sort=False)["file"].first()
         named = ", ".join(f"{label} ({Path(file).parent})" for label, file in files.head(5).items())
         raise UserError(
-            f"these are {len(models)} models or revisions, and one is needed; name its folder or files: {named}"
+            f"these are {len(models)} models, revisions or ways of loading one, and one is needed; "
+            f"name its folder or files: {named}"
         )
-    model, revision, label = models.iloc[0]
-    return Evaluation(model, revision, label, results["date"].max().isoformat(timespec="seconds"), _scores(results))
+    model, revision, setup, label = models.iloc[0]
+    date = results["date"].max().isoformat(timespec="seconds")
+    return Evaluation(model, revision, json.loads(setup), label, date, _scores(results))
 
 
 def _scores(results: pd.DataFrame) -> tuple[Score, ...]:
@@ -99,16 +117,16 @@ def _score(row: Any, answers: Mapping[Any, Answers]) -> Score:
         right=None if pd.isna(row.value) or n == 0 else round(row.value * n),
         over_context=bool(row.over_context),
         answers=answers.get((row.task_name, row.task_version, text or "")),
+        context_checked=bool(row.context_checked),
     )
 
 
 def _answers(samples: pd.DataFrame) -> dict[Any, Answers]:
-    """Return the answers by ``Score.key``, where they are to the first prompts of a task, one to each."""
+    """Return the answers by ``Score.key``."""
     answers = {}
     for key, rows in samples.assign(text=samples["text"].fillna("")).groupby(["task_name", "task_version", "text"]):
         in_order = rows.sort_values("index")
-        # lm-eval's --samples can choose any prompts; then a place among the answers does not tell which.
-        is_complete = in_order["index"].tolist() == list(range(len(rows)))
-        if is_complete and in_order["exact_match"].notna().all():
-            answers[key] = in_order["exact_match"].to_numpy(float) > 0.5
+        if in_order["exact_match"].notna().all():
+            right = in_order["exact_match"].to_numpy(float) > 0.5
+            answers[key] = Answers(in_order["index"].to_numpy(np.int64), right)
     return answers

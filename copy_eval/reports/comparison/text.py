@@ -7,8 +7,11 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from copy_eval.measurement import describe_differences
 from copy_eval.reports.comparison.evaluation import Evaluation
-from copy_eval.reports.frames.series import length_names, length_unit
+from copy_eval.reports.comparison.sensitivity import describe_sensitivity
+from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED
+from copy_eval.reports.frames.series import ALL_LENGTHS, length_names, length_unit
 from copy_eval.reports.writing.markdown import escape
 from copy_eval.reports.writing.number_texts import accuracy_text, difference_text, interval_text, p_text
 from copy_eval.reports.writing.spreadsheet import to_csv
@@ -18,8 +21,8 @@ SIGNIFICANT = 0.05
 
 _LEGEND = (
     "Exact match, and the 95 % interval of the difference. Only A, only B: prompts that one of the two alone answers\n"
-    "rightly. p: McNemar's exact test (Fisher's where unpaired), adjusted for the lengths of a task by Holm's method;\n"
-    "* below 0.05."
+    "rightly. p: McNemar's exact test (Fisher's where unpaired); in the row of all lengths, that of their sum;\n"
+    "adjusted for all these tests of a task by Holm's method; * below 0.05."
 )
 
 
@@ -36,7 +39,7 @@ def render(comparison: pd.DataFrame, a: Evaluation, b: Evaluation, fmt: str) -> 
         return _as_csv(comparison, a, b) if fmt == "csv" else _as_json(comparison, a, b)
     is_markdown = fmt == "markdown"
     write = escape if is_markdown else str
-    header = [f"{name} = {model.label}, evaluated {model.date[:10]}" for name, model in (("A", a), ("B", b))]
+    header = [f"{name} = {line}" for name, line in zip("AB", _describe_models(a, b), strict=True)]
     sections = [part for rows in _series(comparison) for part in _section(rows, is_markdown)]
     parts = ["\n".join(f"- {write(line)}" if is_markdown else line for line in header), *sections]
     uncompared = "\n".join(map(write, _uncompared(comparison)))
@@ -47,13 +50,30 @@ def render(comparison: pd.DataFrame, a: Evaluation, b: Evaluation, fmt: str) -> 
     return "\n\n".join(parts)
 
 
+def _describe_models(a: Evaluation, b: Evaluation) -> Iterator[str]:
+    """Name the two; one model in two setups by what differs between them."""
+    same = (a.model, a.revision) == (b.model, b.revision)
+    differences = describe_differences([a.setup, b.setup]) if same else ["", ""]
+    for model, difference in zip((a, b), differences, strict=True):
+        label = f"{model.label} ({difference})" if difference else model.label
+        checked = all(score.context_checked for score in model.scores)
+        yield f"{label}, evaluated {model.date[:10]}" + ("" if checked else f", {CONTEXT_NOT_CHECKED}")
+
+
 def _as_csv(comparison: pd.DataFrame, a: Evaluation, b: Evaluation) -> str:
-    models = {"model_a": a.model, "revision_a": a.revision, "model_b": b.model, "revision_b": b.revision}
+    models = {
+        f"{key}_{side}": value
+        for side, each in (("a", a), ("b", b))
+        for key, value in {"model": each.model, "revision": each.revision, "setup": json.dumps(each.setup)}.items()
+    }
     return to_csv(pd.concat([pd.DataFrame(models, index=comparison.index), comparison], axis="columns")).rstrip("\n")
 
 
 def _as_json(comparison: pd.DataFrame, a: Evaluation, b: Evaluation) -> str:
-    models = {side: {"model": each.model, "revision": each.revision} for side, each in (("a", a), ("b", b))}
+    models: dict[str, Any] = {
+        side: {"model": each.model, "revision": each.revision, "setup": each.setup}
+        for side, each in (("a", a), ("b", b))
+    }
     rows = [
         {name: None if pd.isna(value) else value for name, value in row.items()}
         for row in comparison.astype(object).to_dict("records")
@@ -62,7 +82,7 @@ def _as_json(comparison: pd.DataFrame, a: Evaluation, b: Evaluation) -> str:
 
 
 def _series(comparison: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Part what both sides have into tables: by task, and its version and text."""
+    """Part what both sides have into tables: by task, and its version and text; all lengths together come last."""
     common = comparison[comparison["n_a"].notna() & comparison["n_b"].notna()]
     for _, rows in common.groupby(["task", "task_version", "text"], dropna=False):
         yield rows
@@ -88,7 +108,7 @@ def _table(rows: pd.DataFrame, style: str) -> str:
 
 def _cells(row: Any, names: Mapping[int, str]) -> dict[str, str]:
     return {
-        "length": names[row.length],
+        "length": ALL_LENGTHS if pd.isna(row.length) else names[row.length],
         "prompts": f"{row.n_a}" if row.n_a == row.n_b else f"{row.n_a} and {row.n_b}",
         "A": accuracy_text(row.accuracy_a, row.over_context_a),
         "B": accuracy_text(row.accuracy_b, row.over_context_b),
@@ -107,7 +127,7 @@ def _is_significant(p: Any) -> bool:
 
 def _sum_up(rows: pd.DataFrame) -> Iterator[str]:
     """Say in words at which lengths B is better, worse, or not known to be either, and what was not paired."""
-    tested = rows[rows["p_adjusted"].notna()]
+    tested = rows[rows["p_adjusted"].notna() & rows["length"].notna()]
     significant = tested["p_adjusted"] < SIGNIFICANT
     findings = {
         "B is better at": tested[significant & (tested["difference"] > 0)],
@@ -118,8 +138,14 @@ def _sum_up(rows: pd.DataFrame) -> Iterator[str]:
     found = [f"{words} {_enumerate(lengths, names)}" for words, lengths in findings.items() if len(lengths)]
     if found:
         yield "; ".join(found)
+    row: Any
+    for row in rows[rows["length"].isna()].itertuples():
+        which = "B is worse" if row.difference < 0 else "B is better"
+        yield f"all lengths together: {which if _is_significant(row.p_adjusted) else 'no significant difference'}"
+    yield from (line.partition(": ")[2] for line in describe_sensitivity(rows, SIGNIFICANT))
     for note, noted in rows.groupby("note"):
-        prefix = "unpaired" if noted["p"].notna().any() else "not compared"
+        compared, paired = noted["p"].notna().any(), noted["paired"].fillna(False).all()
+        prefix = "not on all prompts" if paired else "unpaired" if compared else "not compared"
         yield f"{prefix} at {_enumerate(noted, names)}: {note}"
 
 

@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from copy_eval.reports.frames.training import trajectories
+
 _SETTINGS: Any = {
     "text.parse_math": False,  # a dollar sign in a model's name is a dollar sign
     "font.size": 9,
@@ -55,7 +57,8 @@ def wrap_title(title: str, about: str, figure: Figure) -> str:
 def few_steps(rows: pd.DataFrame, most: int) -> pd.DataFrame:
     """Of a model with more than ``most`` training steps keep so many, spread evenly over them and with the last one."""
     keep = rows["step"].isna()
-    for _, steps in rows.dropna(subset="step").groupby("model")["step"]:
+    of_steps = rows.dropna(subset="step")
+    for _, steps in of_steps.groupby(trajectories(of_steps))["step"]:
         known = np.unique(steps.to_numpy(int))
         places = np.linspace(len(known) - 1, 0, min(most, len(known))).round().astype(int)
         keep |= rows.index.isin(steps.index[steps.isin(known[places])])

@@ -10,10 +10,12 @@ from copy_eval.reports.figures.common import figure_settings, format_accuracy_ax
 from copy_eval.reports.figures.styles import length_colours
 from copy_eval.reports.frames.labels import shorten
 from copy_eval.reports.frames.series import describe_prompts, length_names, length_unit
+from copy_eval.reports.frames.training import trajectories, trajectory_name
+from copy_eval.reports.statistics.accuracy import metric_title
 
 
 def plot_emergence(accuracy: pd.DataFrame) -> Figure:
-    """Draw accuracy against training step: a panel for each model, a line with its 95 % Wilson band for each length.
+    """Draw accuracy against training step: a panel for each model, a line with its 95 % band for each length.
 
     The axis of steps is logarithmic; where a sweep has step 0 it is linear up to step 1. Lengths over the context have
     no line, and the legend says so.
@@ -21,19 +23,21 @@ def plot_emergence(accuracy: pd.DataFrame) -> Figure:
     Args:
         accuracy: rows of one series, as ``training.training_curves`` returns them.
     """
-    models = list(accuracy["model"].unique())
+    trajectory = trajectories(accuracy)
+    names_of_models = {key: trajectory_name(rows.iloc[0]) for key, rows in accuracy.groupby(trajectory, sort=False)}
+    short = shorten(names_of_models.values())
     names = length_names(accuracy)
     colours = length_colours(names)
     with figure_settings():
-        figure = Figure(figsize=(7.2, 3.4 * len(models) + 0.3), layout="constrained")
-        panels = figure.subplots(len(models), 1, sharex=True, squeeze=False).flat
-        for axes, model in zip(panels, models, strict=True):
-            rows = accuracy[accuracy["model"] == model]
+        figure = Figure(figsize=(7.2, 3.4 * len(names_of_models) + 0.3), layout="constrained")
+        panels = figure.subplots(len(names_of_models), 1, sharex=True, squeeze=False).flat
+        for axes, (key, model) in zip(panels, names_of_models.items(), strict=True):
+            rows = accuracy[trajectory == key]
             for length, curve in rows.groupby("length"):
                 refused = f" ({OVER_CONTEXT})" if curve["over_context"].all() else ""
                 _draw_curve(axes, curve.dropna(subset="accuracy"), colours[length], names[length] + refused)
             _format_axes(axes, rows)
-            axes.set_title(shorten(models)[model])
+            axes.set_title(short[model])
             axes.legend(title=length_unit(accuracy["task"].iloc[0]), loc="upper left", bbox_to_anchor=(1.01, 1))
         figure.axes[-1].set_xlabel("training step")
         about = f"{describe_prompts(accuracy)}, bands are 95 % intervals"
@@ -55,4 +59,4 @@ def _format_axes(axes: Axes, rows: pd.DataFrame) -> None:
         axes.set_xscale("symlog", linthresh=1)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     format_accuracy_axis(axes)
-    axes.set_ylabel("exact match")
+    axes.set_ylabel(metric_title(rows["metric"].iloc[0]))

@@ -18,8 +18,9 @@ from copy_eval.reports.figures.common import (
     wrap_title,
 )
 from copy_eval.reports.figures.styles import Style, model_styles
-from copy_eval.reports.frames.labels import shorten
+from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED, shorten, unchecked_labels
 from copy_eval.reports.frames.series import describe_prompts, is_linear, length_names, length_unit
+from copy_eval.reports.statistics.accuracy import metric_title
 
 _STEPS = 4
 """Training steps of one model that a plot shows at most."""
@@ -35,7 +36,7 @@ _LEGEND_INSIDE = 4
 
 
 def plot_accuracy(accuracy: pd.DataFrame) -> Figure:
-    """Draw accuracy against length, with the 95 % Wilson intervals as bands.
+    """Draw accuracy against length, with the 95 % intervals as bands.
 
     The axis is logarithmic unless a bucket begins at 0. A length over a model's context has no point on its line, but a
     mark in a strip of its own below the axis. Of a model with many training steps some are drawn.
@@ -54,7 +55,7 @@ def plot_accuracy(accuracy: pd.DataFrame) -> Figure:
         _format_length_axis(axes, accuracy)
         format_accuracy_axis(axes)
         _mark_over_context(axes, accuracy[accuracy["over_context"]], styles)
-        axes.set_ylabel("exact match")
+        axes.set_ylabel(metric_title(accuracy["metric"].iloc[0]))
         about = f"{describe_prompts(accuracy)}, bands are 95 % intervals"
         axes.set_title(wrap_title(accuracy["title"].iloc[0], about, figure))
         _add_legend(axes, accuracy, outside)
@@ -108,8 +109,10 @@ def _mark_over_context(axes: Axes, refused: pd.DataFrame, styles: dict[str, Styl
 def _add_legend(axes: Axes, accuracy: pd.DataFrame, outside: bool) -> None:
     models = accuracy.drop_duplicates("label")
     short = shorten(models["label"])
+    unchecked = unchecked_labels(accuracy)
     texts = [
-        f"{short[label]} ({human_size(size)})" if pd.notna(size) else short[label]
+        (f"{short[label]} ({human_size(size)})" if pd.notna(size) else short[label])
+        + (f"\n{CONTEXT_NOT_CHECKED}" if label in unchecked else "")
         for label, size in zip(models["label"], models["parameters"], strict=True)
     ]
     handles = axes.get_lines()[: len(texts)]

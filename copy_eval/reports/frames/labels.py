@@ -1,9 +1,15 @@
 """Names of models for people: short, in one line, and never two models under one name."""
 
+import json
 import re
 from collections.abc import Callable, Iterable
 
 import pandas as pd
+
+from copy_eval.measurement import describe_differences
+
+CONTEXT_NOT_CHECKED = "context not checked"
+"""Marks a model where nothing tells whether its backend cut prompts that do not fit the context, and scored them."""
 
 _PATH = re.compile(r"[./~]|[A-Za-z]:[\\/]|.*/.*/")
 """The beginning of a path; a hub id holds at most one slash."""
@@ -18,24 +24,35 @@ def keep_printable(text: str) -> str:
 
 
 def add_labels(frame: pd.DataFrame) -> pd.DataFrame:
-    """Fill the column ``label``: the model, and ``@revision`` where that is not main.
+    """Fill the column ``label``: the model, ``@revision`` where that is not main, and what is special about its setup.
 
-    Of a path only the last component is shown, if no other model in the frame has it; else the whole path. So a label
-    is for reading; whoever joins reports over time does so by ``model`` and ``revision``, which never change.
+    Of a path only the last component is shown, if no other model in the frame has it; else the whole path. A model that
+    was measured in several setups has what differs between them in brackets. So a label is for reading; whoever joins
+    reports over time does so by ``model``, ``revision`` and ``setup``, which never change.
     """
-    models = frame[["model", "revision"]].drop_duplicates().sort_values(["model", "revision"])
+    key = ["model", "revision", "setup"]
+    models = frame[key].drop_duplicates().sort_values(key)
     shown = {model: _last_component(model) for model in models["model"].unique()}
     taken = pd.Series(shown).value_counts()
-    labels: dict[tuple[str, str], str] = {}
-    for model, revision in models.itertuples(index=False):
+    labels: dict[tuple[str, ...], str] = {}
+    for _, of_model in models.groupby(["model", "revision"]):
+        model, revision = of_model[["model", "revision"]].iloc[0]
         name = shown[model] if taken[shown[model]] == 1 else model
-        label = keep_printable(name if revision == "main" else f"{name}@{revision}")
-        # `m@step1` at main, and `m` at step1: as good as impossible, but two curves in one would be a wrong result.
-        while label in labels.values():
-            label += "'"
-        labels[model, revision] = label
-    keys = zip(frame["model"], frame["revision"], strict=True)
-    return frame.assign(label=pd.array([labels[key] for key in keys], dtype="string"))
+        name = name if revision == "main" else f"{name}@{revision}"
+        setups = list(of_model["setup"])
+        for setup, difference in zip(setups, describe_differences(map(json.loads, setups)), strict=True):
+            label = keep_printable(f"{name} ({difference})" if difference else name)
+            # `m@step1` at main, and `m` at step1: as good as impossible, but two curves in one would be a wrong result.
+            while label in labels.values():
+                label += "'"
+            labels[model, revision, setup] = label
+    keys = frame[key].itertuples(index=False, name=None)
+    return frame.assign(label=pd.array([labels[each] for each in keys], dtype="string"))
+
+
+def unchecked_labels(rows: pd.DataFrame) -> set[str]:
+    """Return the labels of the models some of whose results may rest on prompts that were cut."""
+    return set(rows.loc[~rows["context_checked"].fillna(False), "label"])
 
 
 def _last_component(model: str) -> str:

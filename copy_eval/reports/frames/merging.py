@@ -1,39 +1,58 @@
-"""Merges runs, so that no prompt counts twice and no two sets of prompts mix unnoticed."""
+"""Merges runs, so that no prompt counts twice and no two measurements mix unnoticed."""
 
 import hashlib
 import logging
 
+import numpy as np
 import pandas as pd
+
+from copy_eval.reports.frames.samples import Sample, distinct, read_runs
 
 _log = logging.getLogger(__name__)
 
-_CELL = ["model", "revision", "task", "text", "length", "task_version"]
+_CELL = ["model", "revision", "setup", "task", "text", "length", "task_version"]
 """What one accuracy is about; the prompts may still differ by their seed."""
+
+_RUN = ["file", "task_name"]
 
 
 def merge(results: pd.DataFrame, pool: bool) -> pd.DataFrame:
     """Return one row for each cell and metric.
 
-    Of runs on the same prompts the newest counts; of runs on different prompts too, or with ``pool`` all together.
+    Of runs on the same prompts the one with most of them counts, of these the newest; of runs on different prompts too,
+    or with ``pool`` all together.
 
     Args:
         results: rows of any number of runs, with ``results.COLUMNS``.
         pool: whether to put runs with different prompts together.
     """
-    by_date = results.sort_values(["date", "file"], kind="stable")
-    # A run counts as a whole: metrics that only an older one has do not stand in for it.
-    newest = by_date.drop_duplicates([*_CELL, "prompts_sha256"], keep="last")
-    runs = by_date.merge(newest[["file", "task_name"]], on=["file", "task_name"])
+    # The best comes last. A run counts as a whole: metrics that only another one has do not stand in for it.
+    in_order = results.sort_values(["n", "date", "file"], kind="stable")
+    runs = in_order.drop_duplicates(_RUN, keep="last")
+    best = runs.drop_duplicates([*_CELL, "prompts_sha256"], keep="last")
+    _name_newer_subsets(runs.drop(best.index), best)
     if pool:
-        return _pool(runs)
-    kept = newest.drop_duplicates(_CELL, keep="last")
-    left_out = newest.drop(kept.index)
+        return _pool(in_order.merge(best[_RUN], on=_RUN))
+    kept = best.drop_duplicates(_CELL, keep="last")
+    left_out = best.drop(kept.index)
     if len(left_out):
         _log.warning(
-            "left out %d older evaluations on other prompts (--pool adds them up): %s",
+            "left out %d evaluations on other prompts, older or of fewer prompts (--pool adds them up): %s",
             len(left_out), _enumerate(left_out),
         )  # fmt: skip
-    return runs.merge(kept[["file", "task_name"]], on=["file", "task_name"])
+    return in_order.merge(kept[_RUN], on=_RUN)
+
+
+def _name_newer_subsets(left_out: pd.DataFrame, kept: pd.DataFrame) -> None:
+    """Say which newer runs do not count because they answered fewer of the same prompts."""
+    key = [*_CELL, "prompts_sha256"]
+    both = left_out.merge(kept[[*key, "date", "n"]], on=key, suffixes=("", "_kept"))
+    newer = both[(both["n"] < both["n_kept"]) & (both["date"] > both["date_kept"])]
+    for row in newer.itertuples():
+        _log.warning(
+            "%s of %r: an older run of %d prompts counts, not the newer one of %d in %s",
+            row.task_name, row.model, row.n_kept, row.n, row.file,
+        )  # fmt: skip
 
 
 def _enumerate(rows: pd.DataFrame, most: int = 5) -> str:
@@ -42,41 +61,79 @@ def _enumerate(rows: pd.DataFrame, most: int = 5) -> str:
 
 
 def _pool(runs: pd.DataFrame) -> pd.DataFrame:
-    """Add up runs on different prompts: means weighted by what they average, standard errors accordingly.
+    """Make one run of those of each cell that answered different prompts."""
+    per_cell = runs.groupby(_CELL, dropna=False)["file"].transform("nunique")
+    pooled = [runs[per_cell == 1]]
+    for _, of_cell in runs[per_cell > 1].groupby(_CELL, dropna=False, sort=False):
+        pooled.append(_pool_cell(of_cell))
+    return pd.concat(pooled, ignore_index=True).astype(runs.dtypes)
 
-    Runs are independent samples, so the variance of the weighted mean is the sum of the squares of share x error.
+
+def _pool_cell(rows: pd.DataFrame) -> pd.DataFrame:
+    """Pool the runs of one cell, each distinct prompt counted once.
+
+    Only samples tell which prompts are the same. Prompts that are drawn from a text, of which there may be few, are
+    not pooled without them; generated ones, which never come twice, are added up.
     """
-    weighted = runs.assign(weight=_weights(runs))
-    key = [*_CELL, "metric"]
-    size = weighted.groupby(key, dropna=False)["file"].transform("size")
-    alone, several = weighted[size == 1], weighted[size > 1]
-    if several.empty:
-        return runs
-    pooled = pd.DataFrame([_pool_rows(rows) for _, rows in several.groupby(key, dropna=False, sort=False)])
-    return pd.concat([alone, pooled.astype(weighted.dtypes)], ignore_index=True).drop(columns="weight")
+    # Two models that were pooled over the same runs have their samples in the same order.
+    runs = rows[rows["metric"] == rows["headline"]].sort_values("prompts_sha256")
+    samples = read_runs(runs.itertuples())
+    if samples is not None:
+        return _pool_samples(rows, distinct(samples))
+    if rows["text"].notna().any():
+        kept = rows.iloc[-1]
+        _log.warning(
+            "%s of %r is not pooled: without samples (--log_samples) nothing tells which prompts are the same; "
+            "%s counts",
+            kept["task_name"], kept["model"], kept["file"],
+        )  # fmt: skip
+        return rows[rows["file"] == kept["file"]]
+    weighted = rows.assign(weight=_weights(rows))
+    return pd.DataFrame([_add_up(of_metric) for _, of_metric in weighted.groupby("metric", sort=False)])[rows.columns]
 
 
-def _weights(runs: pd.DataFrame) -> pd.Series:
+def _pool_samples(rows: pd.DataFrame, samples: list[Sample]) -> pd.DataFrame:
+    """Average every metric over the samples, as lm-eval does: over those for which it has a value."""
+    pooled = []
+    for metric, of_metric in rows.groupby("metric", sort=False):
+        scores = [sample.scores.get(str(metric)) for sample in samples]
+        values = np.array([score for score in scores if score is not None], float)
+        row = _combined(of_metric)
+        row["n"] = len(samples)
+        known = len(values) > 0 and not row["over_context"]
+        row["value"] = values.mean() if known else pd.NA
+        row["stderr"] = values.std(ddof=1) / len(values) ** 0.5 if known and len(values) > 1 else pd.NA
+        pooled.append(row)
+    return pd.DataFrame(pooled)
+
+
+def _weights(rows: pd.DataFrame) -> pd.Series:
     """Return how many prompts each value is the mean of: all, but the shares of the wrong answers those alone."""
-    of_task = runs["file"] + "\n" + runs["task_name"]
-    is_accuracy = runs["metric"] == "exact_match"
-    accuracy = of_task.map(dict(zip(of_task[is_accuracy], runs.loc[is_accuracy, "value"], strict=True)))
-    wrong = (runs["n"] * (1 - accuracy.astype("Float64"))).round()
-    return runs["n"].where(~runs["metric"].str.startswith("wrong_"), wrong).astype("Float64").mask(runs["value"].isna())
+    is_accuracy = rows["metric"] == "exact_match"
+    accuracy = rows["file"].map(dict(zip(rows.loc[is_accuracy, "file"], rows.loc[is_accuracy, "value"], strict=True)))
+    wrong = (rows["n"] * (1 - accuracy.astype("Float64"))).round()
+    return rows["n"].where(~rows["metric"].str.startswith("wrong_"), wrong).astype("Float64").mask(rows["value"].isna())
 
 
-def _pool_rows(rows: pd.DataFrame) -> pd.Series:
-    newest = rows.iloc[-1].copy()
+def _add_up(rows: pd.DataFrame) -> pd.Series:
+    """Average a metric over independent runs; the variance is the sum of the squares of share x standard error."""
+    row = _combined(rows)
     share = rows["weight"] / rows["weight"].sum()
-    newest["over_context"] = rows["over_context"].any()
     known = rows["value"].notna()
-    newest["value"] = pd.NA if newest["over_context"] or not known.any() else (rows["value"] * share).sum()
+    row["value"] = pd.NA if row["over_context"] or not known.any() else (rows["value"] * share).sum()
     errors = rows.loc[known, "stderr"]
-    newest["stderr"] = pd.NA if errors.isna().any() or not known.any() else ((share * errors) ** 2).sum() ** 0.5
-    newest["n"] = rows["n"].sum()
-    # Two models that were pooled over the same runs have the same fingerprint, and their samples the same order.
+    row["stderr"] = pd.NA if errors.isna().any() or not known.any() else ((share * errors) ** 2).sum() ** 0.5
+    row["n"] = rows["n"].sum()
+    return row
+
+
+def _combined(rows: pd.DataFrame) -> pd.Series:
+    """Return what pooled rows of one metric have in common; files and fingerprints stand one a line."""
     runs = rows.sort_values("prompts_sha256")
-    newest["prompts_sha256"] = "pooled:" + hashlib.sha256("\n".join(runs["prompts_sha256"]).encode()).hexdigest()
-    newest["file"] = "\n".join(runs["file"])
-    newest["samples_sha256"] = "\n".join(runs["samples_sha256"].fillna(""))
-    return newest
+    row = rows.sort_values("date", kind="stable").iloc[-1].copy()
+    row["over_context"] = rows["over_context"].any()
+    row["context_checked"] = rows["context_checked"].all()
+    row["prompts_sha256"] = "pooled:" + hashlib.sha256("\n".join(runs["prompts_sha256"]).encode()).hexdigest()
+    row["file"] = "\n".join(runs["file"])
+    row["samples_sha256"] = "\n".join(runs["samples_sha256"].fillna(""))
+    return row

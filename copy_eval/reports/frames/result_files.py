@@ -47,7 +47,7 @@ def _check_encoding(file: Path) -> None:
 def samples_file(results_file: Path, task_name: str) -> Path:
     """Return where lm-eval puts the samples of a task with ``--log_samples``, beside the result file."""
     date = _DATE.search(results_file.stem)
-    return results_file.with_name(f"samples_{task_name}_{date[1] if date else ''}.jsonl")
+    return results_file.with_name(f"samples_{task_name.replace('/', '_')}_{date[1] if date else ''}.jsonl")
 
 
 def parse_result_file(file: Path) -> dict[str, Any]:
@@ -61,5 +61,5 @@ def parse_result_file(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is not a whole JSON file ({error}); leave it out or evaluate again") from error
+        raise UserError(f"{file} is not a whole JSON file ({error})") from error
     return content if isinstance(content, dict) and isinstance(content.get("results"), dict) else {}

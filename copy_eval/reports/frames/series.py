@@ -46,9 +46,13 @@ def is_linear(lengths: pd.Series) -> bool:
     return bool(lengths.min() <= 0)
 
 
+ALL_LENGTHS = "all"
+"""Stands for a length in a row that is about all of them together."""
+
+
 def length_names(rows: pd.DataFrame) -> dict[int, str]:
     """Return what to call each length of a series, in ascending order: "40", and of a bucket "100-150" or "400+"."""
-    known = rows.drop_duplicates("length").sort_values("length")
+    known = rows.dropna(subset="length").drop_duplicates("length").sort_values("length")
     return {
         length: re.sub(r"_(?=\d)", "-", name.removeprefix(f"{task}_").replace("_plus", "+"))
         for length, name, task in zip(known["length"], known["task_name"], known["task"], strict=True)

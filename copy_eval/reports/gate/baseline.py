@@ -3,33 +3,81 @@
 ::
 
     {
-     "copy_eval_baseline": 1,
+     "copy_eval_baseline": 2,
      "model": "checkpoints/step-9000", "revision": "main", "label": "step-9000", "date": "2026-11-21T06:25:40+00:00",
+     "setup": {"adapter": "pythia", "dtype": "bfloat16"},
      "scores": [
       {"task": "phonebook_copy", "task_name": "phonebook_copy_10", "length": 10, "task_version": "1.0", "text": null,
-       "prompts_sha256": "0a94...", "n": 8, "right": 7, "over_context": false, "answers": "fe"}
+       "prompts_sha256": "0a94...", "n": 8, "right": 7, "over_context": false, "context_checked": true,
+       "answers": "fe", "prompts": null}
      ]
     }
 
 ``answers`` is hexadecimal and has a bit for each prompt, 1 where the answer was right, the first prompt's the highest
-of the first byte; null where no samples were logged. ``right`` is null where the length is over the model's context.
+of the first byte; null where no samples were logged. ``prompts`` are the places of the prompts, null for the first
+``n``. ``right`` is null where the length is over the model's context.
 """
 
 import json
-import math
-from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from copy_eval.errors import UserError
 from copy_eval.reports.comparison.evaluation import Answers, Evaluation, Score
+from copy_eval.reports.frames.schema import MOST, Count, Length, Name, Text, first_problem
 
-_SCHEMA = 1
+_SCHEMA = 2
 
-_ABOUT = ("model", "revision", "label", "date")
+_ABOUT = ("model", "revision", "label", "date", "setup")
+
+
+class _Score(BaseModel):
+    """A ``Score`` as JSON holds it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    task: Name
+    task_name: Name
+    length: Length
+    task_version: Name
+    text: Text | None
+    prompts_sha256: Name
+    n: Count
+    right: Annotated[int, Field(ge=0, le=MOST)] | None
+    over_context: bool
+    context_checked: bool
+    answers: Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$")] | None
+    prompts: list[Annotated[int, Field(ge=0, le=MOST)]] | None
+
+    @model_validator(mode="after")
+    def _add_up(self) -> "_Score":
+        if self.right is not None and self.right > self.n:
+            raise ValueError(f"{self.right} of {self.n} right")
+        if self.prompts is not None and (len(self.prompts) != self.n or self.prompts != sorted(set(self.prompts))):
+            raise ValueError(f"prompts are not {self.n} places in ascending order")
+        if self.answers is not None and (
+            len(self.answers) != 2 * -(-self.n // 8) or _unpack(self.answers, self.n).sum() != self.right
+        ):
+            raise ValueError(f"the answers are not {self.right} of {self.n} right")
+        return self
+
+
+class _Baseline(BaseModel):
+    """An ``Evaluation`` as JSON holds it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    copy_eval_baseline: int
+    model: Name
+    revision: Name
+    label: Name
+    date: Name
+    setup: dict[Name, Text]
+    scores: list[_Score]
 
 
 def to_json(evaluation: Evaluation) -> str:
@@ -48,8 +96,12 @@ def to_json(evaluation: Evaluation) -> str:
 
 
 def _score_to_json(score: Score) -> dict[str, Any]:
-    answers = None if score.answers is None else np.packbits(score.answers).tobytes().hex()
-    return {field.name: getattr(score, field.name) for field in fields(score)} | {"answers": answers}
+    written = {name: getattr(score, name) for name in _Score.model_fields if name not in ("answers", "prompts")}
+    if score.answers is None:
+        return written | {"answers": None, "prompts": None}
+    places = score.answers.prompts.tolist()
+    prompts = None if places == list(range(len(places))) else places
+    return written | {"answers": np.packbits(score.answers.right).tobytes().hex(), "prompts": prompts}
 
 
 def read_baseline(file: Path) -> Evaluation:
@@ -63,36 +115,31 @@ def read_baseline(file: Path) -> Evaluation:
         schema = content["copy_eval_baseline"]
         if schema != _SCHEMA:
             raise UserError(
-                f"{file} is a baseline of schema {schema}, this version reads {_SCHEMA}; write it anew with --update"
+                f"{file} is a baseline of schema {schema!r:.60}, this version reads {_SCHEMA}; "
+                "write it anew with --update"
             )
-        about = {name: str(content[name]) for name in _ABOUT}
-        return Evaluation(**about, scores=tuple(_score_from_json(score) for score in content["scores"]))
+        baseline = _Baseline.model_validate(content)
     except FileNotFoundError as error:
         raise UserError(f"there is no baseline {file}; write one with --update") from error
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from error
+    except ValidationError as error:
+        raise UserError(
+            f"{file} is not a whole baseline ({first_problem(error)}); write it anew with --update"
+        ) from error
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{file} is not a whole baseline ({error!r}); write it anew with --update") from error
+    about = {name: getattr(baseline, name) for name in _ABOUT}
+    return Evaluation(**about, scores=tuple(map(_score_from_json, baseline.scores)))
 
 
-def _score_from_json(content: Mapping[str, Any]) -> Score:
-    n, right = int(content["n"]), content["right"]
-    if n < 1 or not (right is None or 0 <= right <= n):
-        raise ValueError(f"{right} of {n} right")
-    texts = {name: str(content[name]) for name in ("task", "task_name", "task_version", "prompts_sha256")}
-    return Score(
-        **texts,
-        length=int(content["length"]),
-        text=None if content["text"] is None else str(content["text"]),
-        n=n,
-        right=None if right is None else int(right),
-        over_context=bool(content["over_context"]),
-        answers=None if content["answers"] is None else _unpack(content["answers"], n, right),
-    )
+def _score_from_json(content: _Score) -> Score:
+    answers = None
+    if content.answers is not None:
+        prompts = np.arange(content.n) if content.prompts is None else np.array(content.prompts)
+        answers = Answers(prompts, _unpack(content.answers, content.n))
+    return Score(**content.model_dump(exclude={"answers", "prompts"}), answers=answers)
 
 
-def _unpack(bits: str, n: int, right: int | None) -> Answers:
-    answers = np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8), count=n).astype(bool)
-    if len(bits) != 2 * math.ceil(n / 8) or np.count_nonzero(answers) != right:
-        raise ValueError(f"the answers are not {right} of {n} right")
-    return answers
+def _unpack(bits: str, n: int) -> npt.NDArray[np.bool_]:
+    return np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8), count=n).astype(bool)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from copy_eval.reports.comparison.evaluation import Evaluation
 from copy_eval.reports.frames.labels import keep_printable
+from copy_eval.reports.frames.series import ALL_LENGTHS
 from copy_eval.reports.gate.verdicts import DROP, NEW, SKIPPED, UNUSABLE
 from copy_eval.reports.writing.number_texts import accuracy_text, difference_text, interval_text, p_text
 
@@ -14,7 +15,9 @@ _ELEMENTS = {DROP: "failure", UNUSABLE: "error", NEW: "skipped", SKIPPED: "skipp
 
 
 def to_junit(judged: pd.DataFrame, now: Evaluation) -> str:
-    """Write a test case for each length: a drop fails, what is unusable is an error, what is new is skipped.
+    """Write a test case for each length, and for all lengths of a task together.
+
+    A drop fails, what is unusable is an error, and what is new is skipped.
 
     Args:
         judged: as ``verdicts.judge`` returns it.
@@ -35,11 +38,15 @@ def to_junit(judged: pd.DataFrame, now: Evaluation) -> str:
 
 
 def _add_case(suite: ElementTree.Element, row: Any) -> None:
-    name = {"classname": keep_printable(f"copy_eval.{row.task}"), "name": keep_printable(row.task_name)}
+    name = {"classname": keep_printable(f"copy_eval.{row.task}"), "name": keep_printable(_name(row))}
     case = ElementTree.SubElement(suite, "testcase", name, time="0")
     if row.verdict in _ELEMENTS:
         message = keep_printable(_describe(row))
         ElementTree.SubElement(case, _ELEMENTS[row.verdict], type=row.verdict, message=message).text = message
+
+
+def _name(row: Any) -> str:
+    return f"{row.task}, {ALL_LENGTHS} lengths" if pd.isna(row.length) else row.task_name
 
 
 def _describe(row: Any) -> str:

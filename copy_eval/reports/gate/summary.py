@@ -6,8 +6,11 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from copy_eval.measurement import describe_differences
 from copy_eval.reports.comparison.evaluation import Evaluation
-from copy_eval.reports.frames.series import length_names
+from copy_eval.reports.comparison.sensitivity import describe_sensitivity
+from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED
+from copy_eval.reports.frames.series import ALL_LENGTHS, length_names
 from copy_eval.reports.gate.verdicts import DROP, PASS, ROUNDING, UNUSABLE
 from copy_eval.reports.writing.markdown import escape
 from copy_eval.reports.writing.number_texts import accuracy_text, difference_text, interval_text, p_text
@@ -23,11 +26,14 @@ def summarise(judged: pd.DataFrame, baseline: Evaluation, now: Evaluation, max_d
         max_drop: as it was judged by.
         alpha: as it was judged by.
     """
+    tests = judged["p"].count()
     about = [
         f"Now: {_describe(now)}",
         f"Baseline: {_describe(baseline)}",
-        f"A length fails if its exact match is lower by more than {max_drop:g}, significantly at {alpha:g}: one-sided "
-        f"exact tests, adjusted by Holm's method for the {judged['p'].count()} lengths that can drop",
+        *_setups(baseline, now),
+        f"A length, or a task whose lengths fell together, fails if its exact match is lower by more than "
+        f"{max_drop:g}, significantly at {alpha:g}: one-sided exact tests, adjusted by Holm's method for {tests} tests",
+        *map(escape, describe_sensitivity(judged, alpha)),
     ]
     notes = list(_notes(judged, max_drop))
     parts = [f"## copy-eval gate: {_verdict(judged)}", _bullets(about), _table(judged)]
@@ -39,16 +45,32 @@ def _bullets(lines: list[str]) -> str:
 
 
 def _describe(evaluation: Evaluation) -> str:
-    return escape(f"{evaluation.label}, evaluated {evaluation.date[:10]}")
+    unchecked = [score for score in evaluation.scores if not score.context_checked]
+    note = f", {CONTEXT_NOT_CHECKED}" if unchecked else ""
+    return escape(f"{evaluation.label}, evaluated {evaluation.date[:10]}{note}")
+
+
+def _setups(baseline: Evaluation, now: Evaluation) -> Iterator[str]:
+    """Say what is not the same about the two runs; that the weights differ is why there is a gate."""
+    setups = [
+        {facet: value for facet, value in each.setup.items() if facet not in ("weights", "pretrained")}
+        for each in (baseline, now)
+    ]
+    before, after = describe_differences(setups)
+    if before or after:
+        yield escape(f"Not loaded or prompted alike: the baseline {before or 'plain'}, now {after or 'plain'}")
 
 
 def _verdict(judged: pd.DataFrame) -> str:
-    counts = judged["verdict"].value_counts()
-    dropped, unusable = counts.get(DROP, 0), counts.get(UNUSABLE, 0)
-    compared = judged["difference"].count()
+    lengths, together = judged[judged["length"].notna()], judged[judged["length"].isna()]
+    dropped, unusable = (int((lengths["verdict"] == verdict).sum()) for verdict in (DROP, UNUSABLE))
+    compared = lengths["difference"].count()
+    also = f", {unusable} could not be compared" if unusable else ""
     if dropped:
-        also = f", {unusable} could not be compared" if unusable else ""
         return f"FAIL, {dropped} of {compared} lengths dropped{also}"
+    if DROP in set(together["verdict"]):
+        tasks = ", ".join(together.loc[together["verdict"] == DROP, "task"])
+        return f"FAIL, the lengths of {escape(tasks)} dropped together{also}"
     if unusable:
         return f"UNUSABLE, {unusable} of the baseline's lengths could not be compared"
     return f"PASS, none of {compared} lengths dropped"
@@ -66,7 +88,7 @@ def _table(judged: pd.DataFrame) -> str:
 def _cells(row: Any, names: Mapping[int, str]) -> dict[str, str]:
     return {
         "task": escape(row.task),
-        "length": escape(names[row.length]),
+        "length": ALL_LENGTHS if pd.isna(row.length) else escape(names[row.length]),
         "prompts": " and ".join(dict.fromkeys(str(n) for n in (row.n_a, row.n_b) if pd.notna(n))),
         "baseline": "" if pd.isna(row.n_a) else accuracy_text(row.accuracy_a, row.over_context_a),
         "now": "" if pd.isna(row.n_b) else accuracy_text(row.accuracy_b, row.over_context_b),
@@ -82,6 +104,11 @@ def _notes(judged: pd.DataFrame, max_drop: float) -> Iterator[str]:
     for (verdict, note), rows in judged.groupby(["verdict", "note"], sort=False):
         is_unpaired = verdict in (PASS, DROP) and not rows["paired"].any()
         yield escape(f"{'unpaired' if is_unpaired else verdict}: {_enumerate(rows)}: {note}")
+    if UNUSABLE in set(judged["verdict"]) and judged.loc[judged["verdict"] == UNUSABLE, "p"].notna().any():
+        yield escape(
+            "evaluate more prompts, also for the baseline; a length whose accuracy in the baseline is at most "
+            f"--max-drop ({max_drop:g}) need not be tested"
+        )
     uncertain = judged[(judged["verdict"] == PASS) & (judged["difference"] < -max_drop - ROUNDING).fillna(False)]
     if len(uncertain):
         yield escape(f"lower by more than {max_drop:g}, but not significantly: {_enumerate(uncertain)}")
@@ -89,6 +116,8 @@ def _notes(judged: pd.DataFrame, max_drop: float) -> Iterator[str]:
 
 def _enumerate(rows: pd.DataFrame) -> str:
     """Name lengths by task: ``c4_copy 25, 50; phonebook_copy 10``."""
-    return "; ".join(
-        f"{task} {', '.join(length_names(lengths).values())}" for task, lengths in rows.groupby("task", sort=False)
-    )
+    named = {
+        task: [*length_names(lengths).values(), *(ALL_LENGTHS for _ in range(lengths["length"].isna().sum()))]
+        for task, lengths in rows.groupby("task", sort=False)
+    }
+    return "; ".join(f"{task!s} {', '.join(lengths)}" for task, lengths in named.items())

@@ -7,6 +7,7 @@ import pandas as pd
 from copy_eval.errors import UserError
 from copy_eval.reports.comparison.comparison import adjust_where_tested, compare_scores
 from copy_eval.reports.comparison.evaluation import Evaluation
+from copy_eval.reports.statistics.differences import fisher_p
 
 DROP = "drop"
 """The accuracy fell by more than is allowed, and significantly."""
@@ -16,9 +17,7 @@ NEW = "new"
 SKIPPED = "over context"
 """Over the model's context, then and now."""
 UNUSABLE = "unusable"
-"""The baseline has it, but there is nothing now to compare: not evaluated, another task version, over the context."""
-
-TOO_FEW = "too few right answers in the baseline for any drop to be significant"
+"""The baseline has it, but nothing can be said now: not evaluated, another version, over the context, too few."""
 
 _NAMES = ("the baseline", "the new run")
 
@@ -26,12 +25,15 @@ ROUNDING = 1e-9  # 0.98 - 1.0 is a drop of exactly 0.02, not of more
 
 
 def judge(baseline: Evaluation, now: Evaluation, max_drop: float, alpha: float) -> pd.DataFrame:
-    """Compare an evaluation with a baseline and give each length its verdict.
+    """Compare an evaluation with a baseline and give each length, and all lengths of each task together, a verdict.
 
     A length has dropped if its accuracy is lower by more than ``max_drop`` and the drop is significant at ``alpha``: by
-    a one-sided exact test, McNemar's on the same prompts and Fisher's on others, adjusted by Holm's method for all
-    lengths of all tasks that can drop. So if nothing has changed, a gate fails by chance at most once in 1 / ``alpha``
-    times, however many lengths it has. A length without a right answer in the baseline cannot drop, and is not tested.
+    a one-sided exact test, McNemar's on the same prompts and Fisher's on others. So has a task whose lengths fell
+    together, by the exact test of their sum. All these tests are adjusted together by Holm's method: if nothing has
+    changed, a gate fails by chance at most once in 1 / ``alpha`` times, however many lengths and tasks it has.
+
+    A length without a right answer in the baseline cannot drop, and is not tested. One with so few that not even losing
+    all of them would be significant, although it could lose more than ``max_drop``, is unusable: it would always pass.
 
     Args:
         baseline: A of the comparison.
@@ -52,18 +54,16 @@ def judge(baseline: Evaluation, now: Evaluation, max_drop: float, alpha: float) 
     rows = compare_scores(baseline, now, "drop", _NAMES)
     rows["p"] = rows["p"].where(rows["accuracy_a"] > 0)
     rows["p_adjusted"] = adjust_where_tested(rows["p"])
-    verdicts = [_judge(row, max_drop, alpha) for row in rows.itertuples()]
+    level = alpha / max(rows["p"].count(), 1)
+    verdicts = [_judge(row, max_drop, alpha, level) for row in rows.itertuples()]
     rows["verdict"] = pd.array([verdict for verdict, _ in verdicts], dtype="string")
-    rows["note"] = rows["note"].fillna(pd.Series([note for _, note in verdicts], rows.index, dtype="string"))
-    # The least probable of all drops: every right answer is wrong now, and no wrong one right.
-    least_p = 0.5 ** (rows["accuracy_a"] * rows["n_a"]) * rows["p"].count()
-    cannot_fail = rows["paired"].fillna(False) & rows["p"].notna() & (least_p >= alpha).fillna(False)
-    rows.loc[cannot_fail, "note"] = TOO_FEW
+    notes = pd.Series([note for _, note in verdicts], rows.index, dtype="string")
+    rows["note"] = notes.fillna(rows["note"])
     return rows
 
 
-def _judge(row: Any, max_drop: float, alpha: float) -> tuple[str, str | None]:
-    """Return the verdict on a length, and a note where the comparison leaves none."""
+def _judge(row: Any, max_drop: float, alpha: float, level: float) -> tuple[str, str | None]:
+    """Return the verdict on a length, and a note where the comparison leaves none; ``level`` is that of one test."""
     if pd.isna(row.n_a):
         return NEW, None
     if pd.isna(row.n_b):
@@ -72,8 +72,17 @@ def _judge(row: Any, max_drop: float, alpha: float) -> tuple[str, str | None]:
         return (SKIPPED, None) if row.over_context_b else (NEW, "over the context in the baseline")
     if pd.isna(row.accuracy_b):
         return UNUSABLE, "over the context now, not in the baseline"
-    is_drop = row.difference < -max_drop - ROUNDING and row.p_adjusted < alpha
-    return DROP if is_drop else PASS, None
+    if row.difference < -max_drop - ROUNDING and row.p_adjusted < alpha:
+        return DROP, None
+    if pd.notna(row.length) and pd.notna(row.p) and _least_p(row) >= level:
+        few = f"{row.right_a} of {row.n_a} prompts were right in the baseline, too few for any drop to be significant"
+        return (PASS, few) if row.accuracy_a <= max_drop + ROUNDING else (UNUSABLE, few)
+    return PASS, None
+
+
+def _least_p(row: Any) -> float:
+    """Return the p-value of the least probable drop: every right answer is wrong now, and no wrong one right."""
+    return 0.5**row.right_a if row.paired else fisher_p(row.right_a, row.n_a, 0, row.n_b, "drop")
 
 
 def exit_code(judged: pd.DataFrame) -> int:

@@ -16,9 +16,9 @@ _STRIP = -0.13
 
 
 def accuracy_chart(
-    points: Mapping[Model, Mapping[int, Any]], lengths: Mapping[int, str], unit: str, linear: bool
+    points: Mapping[Model, Mapping[int, Any]], lengths: Mapping[int, str], unit: str, linear: bool, metric: str
 ) -> dict[str, Any]:
-    """Return a figure of accuracy against length: for each model a line with its 95 % Wilson interval as a band.
+    """Return a figure of accuracy against length: for each model a line with its 95 % interval as a band.
 
     A length over a model's context has a mark below the axis. Each trace carries the place of its model as ``meta``, so
     that the page can hide it. The colours of text and grid are the page's: its script adds them.
@@ -28,17 +28,18 @@ def accuracy_chart(
         lengths: names of all lengths, in ascending order.
         unit: what the lengths count.
         linear: whether the axis is linear, else it is logarithmic.
+        metric: what the accuracy is.
     """
     axis = Axis({float(length): name for length, name in lengths.items()}, unit, linear)
     scored = {model: [row for row in rows.values() if not pd.isna(row.accuracy)] for model, rows in points.items()}
     refused = {model: [row.length for row in rows.values() if row.over_context] for model, rows in points.items()}
     traces = [_band(rows, _lengths(rows), model.colour) | _of(model) for model, rows in scored.items() if rows]
-    traces += [_line(model, rows, axis) | _of(model) for model, rows in scored.items() if rows]
+    traces += [_line(model, rows, axis, metric) | _of(model) for model, rows in scored.items() if rows]
     marked = [model for model, rows in refused.items() if rows]
     step = 0.06 / max(len(marked), 5)
     asides = [step * (place - (len(marked) - 1) / 2) for place in range(len(marked))]
     traces += [_marks(model, refused[model], aside, axis) for model, aside in zip(marked, asides, strict=True)]
-    return {"data": traces, "layout": _layout(axis, with_strip=bool(marked))}
+    return {"data": traces, "layout": _layout(axis, metric, with_strip=bool(marked))}
 
 
 def training_chart(
@@ -47,6 +48,7 @@ def training_chart(
     lengths: Mapping[int, str],
     unit: str,
     colours: Mapping[int, str],
+    metric: str,
 ) -> dict[str, Any]:
     """Return a figure of one model's accuracy against training step: a line with its band for each length.
 
@@ -59,13 +61,16 @@ def training_chart(
         lengths: names of the lengths.
         unit: what the lengths count.
         colours: of the lengths.
+        metric: what the accuracy is.
     """
     name = EngFormatter(sep="")  # 1000 is 1k, as in the plot
     axis = Axis({_place(step): name(step) for step in steps}, "training step", linear=False, all_ticks=False)
     faint = {"opacity": min(0.15, 0.5 / max(len(curves), 1))}  # many bands lie on top of each other at 0 and 100 %
     traces = [_band(rows, _steps(rows), colours[length]) | faint for length, rows in curves.items()]
-    traces += [_training_line(rows, f"{unit}: {lengths[length]}", colours[length]) for length, rows in curves.items()]
-    return {"data": traces, "layout": _layout(axis, with_strip=False)}
+    traces += [
+        _training_line(rows, f"{unit}: {lengths[length]}", colours[length], metric) for length, rows in curves.items()
+    ]
+    return {"data": traces, "layout": _layout(axis, metric, with_strip=False)}
 
 
 def _place(step: int) -> float:
@@ -84,16 +89,16 @@ def _of(model: Model) -> dict[str, Any]:
     return {"meta": model.place}
 
 
-def _line(model: Model, rows: Sequence[Any], axis: Axis) -> dict[str, Any]:
-    texts = [_hover_text(_name(model), row, f"{axis.title}: {axis.names[row.length]}") for row in rows]
+def _line(model: Model, rows: Sequence[Any], axis: Axis, metric: str) -> dict[str, Any]:
+    texts = [_hover_text(_name(model), row, metric, f"{axis.title}: {axis.names[row.length]}") for row in rows]
     return _points(rows, _lengths(rows), texts) | {
         "line": {"color": model.colour, "dash": model.dashes, "width": 2},
         "marker": {"color": model.colour, "symbol": model.symbol, "size": 8},
     }
 
 
-def _training_line(rows: Sequence[Any], length: str, colour: str) -> dict[str, Any]:
-    texts = [_hover_text(f"<b>{length}</b>", row, f"training step: {row.step:,}") for row in rows]
+def _training_line(rows: Sequence[Any], length: str, colour: str, metric: str) -> dict[str, Any]:
+    texts = [_hover_text(f"<b>{length}</b>", row, metric, f"training step: {row.step:,}") for row in rows]
     return _points(rows, _steps(rows), texts) | {
         "line": {"color": colour, "width": 2},
         "marker": {"color": colour, "size": 6},
@@ -138,9 +143,10 @@ def _marks(model: Model, lengths: Sequence[int], aside: float, axis: Axis) -> di
     }
 
 
-def _hover_text(head: str, row: Any, place: str) -> str:
+def _hover_text(head: str, row: Any, metric: str, place: str) -> str:
     return (
-        f"{head}<br>{row.accuracy:.1%} exact match<br>95 % interval {row.low:.1%} to {row.high:.1%}<br>"
+        f"{head}<br>{row.accuracy:.1%} {html.escape(metric, quote=False)}<br>"
+        f"95 % interval {row.low:.1%} to {row.high:.1%}<br>"
         f"{place}<br>{row.n} prompts"
     )
 
@@ -148,10 +154,11 @@ def _hover_text(head: str, row: Any, place: str) -> str:
 def _name(model: Model) -> str:
     # plotly reads some HTML in its texts, links among them: what comes from a file is escaped. It does not know the
     # references to quotes.
-    return f"<b>{html.escape(model.label, quote=False)}</b>"
+    name = f"<b>{html.escape(model.label, quote=False)}</b>"
+    return f"{name}<br>{model.note}" if model.note else name
 
 
-def _layout(axis: Axis, with_strip: bool) -> dict[str, Any]:
+def _layout(axis: Axis, metric: str, with_strip: bool) -> dict[str, Any]:
     ticks = {0.2 * place: f"{20 * place} %" for place in range(6)} | ({_STRIP: "over<br>context"} if with_strip else {})
     return {
         "showlegend": False,  # the page's checkboxes are the legend
@@ -163,7 +170,7 @@ def _layout(axis: Axis, with_strip: bool) -> dict[str, Any]:
         "plot_bgcolor": "rgba(0,0,0,0)",
         "xaxis": axis.layout(),
         "yaxis": {
-            "title": {"text": "exact match"},
+            "title": {"text": html.escape(metric, quote=False)},
             "range": [_STRIP - 0.07 if with_strip else -0.03, 1.03],
             "tickvals": list(ticks),
             "ticktext": list(ticks.values()),

@@ -11,6 +11,7 @@ from copy_eval.reports.page.sections import section_titles, sections_of
 from copy_eval.reports.page.training import trainings
 from copy_eval.reports.page.wrong_answers import wrong_answers_tables
 from copy_eval.reports.report import Report
+from copy_eval.reports.statistics.summaries import RANK_RULE
 
 
 def page_content(report: Report) -> dict[str, Any]:
@@ -22,6 +23,7 @@ def page_content(report: Report) -> dict[str, Any]:
     return {
         "summary": _summary(len(models), len(titles)),
         "models": models,
+        "rank_rule": RANK_RULE,
         "leaderboard": leaderboard_table(report.leaderboard, titles, models),
         "sections": sections,
         "training": training,

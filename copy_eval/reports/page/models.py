@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from copy_eval.reports.figures.common import few_steps
 from copy_eval.reports.figures.styles import Style, model_styles
+from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED, unchecked_labels
 from copy_eval.reports.page.sortable import Cell
 from copy_eval.reports.report import Report
 
@@ -31,6 +32,7 @@ class Model:
         symbol: of its points, as plotly calls it.
         symbol_path: of its points, as an SVG path.
         shown: whether its checkbox is ticked when the page opens.
+        note: what is to be known of all its results; mostly empty.
     """
 
     place: int
@@ -40,22 +42,26 @@ class Model:
     symbol: str
     symbol_path: str
     shown: bool
+    note: str
 
 
 def models_of(report: Report) -> list[Model]:
     """Return the models in the order of the leaderboard; of a sweep over training steps few are shown at first."""
     styles = model_styles(report.accuracy)
     shown = set(few_steps(report.accuracy, _STEPS)["label"])
-    labels = report.leaderboard["label"]
-    return [_model(place, label, styles[label], label in shown) for place, label in enumerate(labels)]
+    unchecked = unchecked_labels(report.accuracy)
+    return [
+        _model(place, label, styles[label], label in shown, CONTEXT_NOT_CHECKED if label in unchecked else "")
+        for place, label in enumerate(report.leaderboard["label"])
+    ]
 
 
-def _model(place: int, label: str, style: Style, shown: bool) -> Model:
+def _model(place: int, label: str, style: Style, shown: bool, note: str) -> Model:
     # matplotlib counts dashes in widths of the line, and the page's lines are 2 pixels wide.
     dashes = ",".join(f"{2 * length}px" for length in style.dashes) or "solid"
-    return Model(place, label, style.colour, dashes, *_SYMBOLS[style.marker], shown)
+    return Model(place, label, style.colour, dashes, *_SYMBOLS[style.marker], shown, note)
 
 
 def model_cell(model: Model) -> Cell:
     """Return the cell that names a row by its model."""
-    return Cell(model.label, model.label)
+    return Cell(model.label, model.label, note=model.note)

@@ -12,6 +12,7 @@ from copy_eval.reports.frames.series import is_linear, length_names, length_unit
 from copy_eval.reports.page.charts import accuracy_chart
 from copy_eval.reports.page.models import Model, model_cell
 from copy_eval.reports.page.sortable import Cell, Column, Row, Table
+from copy_eval.reports.statistics.accuracy import metric_title
 
 _DESCRIPTIONS = {
     "phonebook_copy": "The prompt is a phonebook; the answer is the number of one person in it.",
@@ -67,16 +68,22 @@ def _section(title: str, accuracy: pd.DataFrame, models: list[Model]) -> Section
     of_model = {model: points[model.label] for model in models if model.label in points}
     series, task, text = accuracy.iloc[0][["series", "task", "text"]]
     unit = length_unit(task)
+    metric = metric_title(accuracy["metric"].iloc[0])
     lengths = length_names(accuracy)
     return Section(
         anchor=f"task-{series}",
         title=title,
         description=_DESCRIPTIONS.get(task, ""),
         text="" if pd.isna(text) else text,
-        chart=accuracy_chart(of_model, lengths, unit, is_linear(accuracy["length"])),
-        chart_label=f"Line chart of exact match against {unit}, a line a model. The table below holds its numbers.",
-        table=_accuracy_table(of_model, lengths, f"Exact match in percent with its 95 % interval, by {unit}"),
+        chart=accuracy_chart(of_model, lengths, unit, is_linear(accuracy["length"]), metric),
+        chart_label=f"Line chart of {metric} against {unit}, a line a model. The table below holds its numbers.",
+        table=_accuracy_table(of_model, lengths, f"{capitalise(metric)} in percent with its 95 % interval, by {unit}"),
     )
+
+
+def capitalise(text: str) -> str:
+    """Return a text as it stands at the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
 
 
 def _accuracy_table(of_model: Mapping[Model, dict[int, Any]], lengths: Mapping[int, str], caption: str) -> Table:

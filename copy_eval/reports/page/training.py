@@ -10,11 +10,12 @@ import pandas as pd
 from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.figures.styles import length_colours
 from copy_eval.reports.frames.series import length_names, length_unit
-from copy_eval.reports.frames.training import training_curves
+from copy_eval.reports.frames.training import training_curves, trajectories, trajectory_name
 from copy_eval.reports.page.charts import training_chart
 from copy_eval.reports.page.models import Model
-from copy_eval.reports.page.sections import accuracy_cell
+from copy_eval.reports.page.sections import accuracy_cell, capitalise
 from copy_eval.reports.page.sortable import Cell, Column, Row, Table
+from copy_eval.reports.statistics.accuracy import metric_title
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Training:
         name: the model.
         models: the places of its steps among the models of the page; it shows while any of them does.
         unit: what the lengths count.
+        metric: what the chart shows.
         key: the name and colour of each line.
         chart: the figure for plotly.js.
         table: the chart's numbers.
@@ -35,6 +37,7 @@ class Training:
     name: str
     models: list[int]
     unit: str
+    metric: str
     key: list[tuple[str, str]]
     chart: dict[str, Any]
     table: Table
@@ -53,7 +56,7 @@ def trainings(accuracy: pd.DataFrame, titles: Mapping[str, str], models: list[Mo
     for series, rows in training_curves(accuracy).groupby("series"):
         # Lengths have one colour for all models of a series.
         colours = length_colours(length_names(rows))
-        of_model = rows.groupby("model", sort=False)
+        of_model = rows.groupby(trajectories(rows), sort=False)
         found[titles[str(series)]] = [
             _training(f"training-{series}-{number}", of_one, colours, places)
             for number, (_, of_one) in enumerate(of_model, start=1)
@@ -71,17 +74,21 @@ def _training(anchor: str, rows: pd.DataFrame, colours: Mapping[int, str], place
         curves[row.length].append(row)
     refused = rows.groupby("length")["over_context"].all()
     first = rows.iloc[0]
+    metric = metric_title(first["metric"])
     return Training(
         anchor=anchor,
-        name=first["label"].removesuffix(f"@{first['revision']}"),
+        name=trajectory_name(first),
         models=sorted(places[label] for label in rows["label"].unique()),
         unit=unit,
+        metric=metric,
         key=[
             (name + (f" ({OVER_CONTEXT})" if refused[length] else ""), colours[length])
             for length, name in lengths.items()
         ],
-        chart=training_chart(curves, list(rows["step"].unique()), lengths, unit, colours),
-        table=_table(rows, lengths, f"Exact match in percent with its 95 % interval, by training step and {unit}"),
+        chart=training_chart(curves, list(rows["step"].unique()), lengths, unit, colours, metric),
+        table=_table(
+            rows, lengths, f"{capitalise(metric)} in percent with its 95 % interval, by training step and {unit}"
+        ),
     )
 
 

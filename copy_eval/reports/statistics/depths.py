@@ -8,7 +8,7 @@ from copy_eval.reports.statistics.accuracy import wilson_interval
 BINS = 5
 """Equal parts of the book; with 200 prompts a length, some 40 fall into each."""
 
-_SHARED = ["label", "model", "step", "series", "title", "length", "over_context"]
+_SHARED = ["label", "model", "setup", "step", "series", "title", "length", "over_context"]
 
 
 def accuracy_by_depth(samples: pd.DataFrame) -> pd.DataFrame:
@@ -18,8 +18,8 @@ def accuracy_by_depth(samples: pd.DataFrame) -> pd.DataFrame:
         samples: as ``read_samples`` returns them.
 
     Returns:
-        ``label``, ``model``, ``step``, ``series``, ``title``, ``length``, ``over_context``, ``depth_from`` and
-        ``depth_to`` (0 is the first line of the book, 1 the last), ``n``, ``accuracy`` with ``low`` and ``high``
+        ``label``, ``model``, ``setup``, ``step``, ``series``, ``title``, ``length``, ``over_context``, ``depth_from``
+        and ``depth_to`` (0 is the first line of the book, 1 the last), ``n``, ``accuracy`` with ``low`` and ``high``
         (Wilson, 95 %). An over-context length has its rows too, without accuracies. Empty where no sample has a depth.
     """
     asked = samples.dropna(subset="depth")

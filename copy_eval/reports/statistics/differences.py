@@ -1,14 +1,18 @@
 """Statistics of the difference between two accuracies, on the same prompts (paired) or on different ones.
 
+One length by itself, and all lengths of an experiment together: where each falls by a little, only all together tell.
+
 The order is always A, B, and the difference B - A, so that a drop from A to B is negative.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
 
 import numpy as np
-from scipy.stats import binomtest, fisher_exact
+import numpy.typing as npt
+from scipy.stats import binom, binomtest, fisher_exact, hypergeom
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 Alternative = Literal["two-sided", "drop"]
@@ -81,6 +85,75 @@ def fisher_p(right_a: int, n_a: int, right_b: int, n_b: int, alternative: Altern
     sides = {"two-sided": "two-sided", "drop": "less"}
     table = [[right_b, n_b - right_b], [right_a, n_a - right_a]]
     return float(fisher_exact(table, alternative=sides[alternative]).pvalue)
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """One of several lengths that are tested together.
+
+    Args:
+        right_b: the statistic: right answers of B, or those of them that A had wrong.
+        null: probability of each value of it from ``least`` on, if neither model is better.
+        least: the smallest possible value.
+    """
+
+    right_b: int
+    null: npt.NDArray[np.float64]
+    least: int = 0
+
+
+def paired_stratum(only_a: int, only_b: int) -> Stratum:
+    """Return the stratum of a length with the same prompts: each on which the models differ is a fair coin."""
+    differing = only_a + only_b
+    return _without_tails(Stratum(only_b, binom.pmf(np.arange(differing + 1), differing, 0.5)))
+
+
+def unpaired_stratum(right_a: int, n_a: int, right_b: int, n_b: int) -> Stratum:
+    """Return the stratum of a length with different prompts: the right answers fall to A and B as if drawn blindly."""
+    right = right_a + right_b
+    least, most = max(0, right - n_a), min(right, n_b)
+    return _without_tails(Stratum(right_b, hypergeom.pmf(np.arange(least, most + 1), n_a + n_b, right, n_b), least))
+
+
+def _without_tails(stratum: Stratum) -> Stratum:
+    """Leave out values beyond the observed one that are next to impossible: many prompts would take long to add up."""
+    likely = np.flatnonzero(stratum.null > 1e-40)
+    observed = stratum.right_b - stratum.least
+    first, last = min(likely[0], observed), max(likely[-1], observed)
+    return Stratum(stratum.right_b, stratum.null[first : last + 1], stratum.least + int(first))
+
+
+def pooled_p(strata: Sequence[Stratum], alternative: Alternative) -> float:
+    """Return the p-value of the exact test of all strata together: is the sum of B's right answers as expected?
+
+    With paired strata alone it is McNemar's exact test of their sums; with unpaired ones the exact conditional test of
+    a common odds ratio (Mehta, Patel and Gray 1985, Journal of the American Statistical Association 80, 969-973).
+    """
+    null = np.ones(1)
+    for stratum in strata:
+        null = np.convolve(null, stratum.null)
+    found = sum(stratum.right_b - stratum.least for stratum in strata)
+    if alternative == "drop":
+        return min(float(null[: found + 1].sum()), 1.0)
+    # As scipy's exact tests: all outcomes that are no more probable, but for rounding.
+    return min(float(null[null <= null[found] * (1 + 1e-7)].sum()), 1.0)
+
+
+def pooled_interval(differences: Sequence[tuple[float, float, float]], weights: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % interval of the weighted mean of independent differences.
+
+    Zou and Donner 2008 (Statistics in Medicine 27, 1693-1702): the distances of each difference to its own bounds,
+    combined by the sum of squares.
+
+    Args:
+        differences: each with the bounds of its 95 % interval.
+        weights: of the differences; they need not sum to 1.
+    """
+    values, lows, highs = np.array(differences).T
+    shares = np.array(weights) / sum(weights)
+    mean = float(shares @ values)
+    below, above = (float(np.sqrt(((shares * (values - bound)) ** 2).sum())) for bound in (lows, highs))
+    return max(mean - below, -1.0), min(mean + above, 1.0)
 
 
 def adjust_holm(p_values: Sequence[float]) -> list[float]:

@@ -15,31 +15,52 @@ NOT_REACHED = "none"
 """Stands for an effective length where not even the shortest length reaches the threshold."""
 
 
+RANK_RULE = (
+    "Rank: by the score, the mean over the tasks of the area under the curve from the shortest to the longest length "
+    "in this report; a length that is over the context or was not evaluated counts as 0, so that nobody gains by leaving "
+    "lengths out."
+)
+"""Stands beside every leaderboard."""
+
+
 def leaderboard(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Sum up each model in one row.
+    """Sum up each model in one row, ranked by ``RANK_RULE``.
 
     Args:
         accuracy: as ``accuracy_by_length`` returns it.
 
     Returns:
-        ``label``, ``model``, ``revision``, ``architecture``, ``parameters``, and for each series S of results:
-        ``S_area``, the area under the curve, and ``S_area_lengths``, the lengths that it covers ("10-160");
-        ``S_effective_length_90`` and ``_50``; and one column for each length, named like the task (``S_40``), with the
-        accuracy. Cells of lengths over the context say so, those that were not evaluated are missing. Models with most
-        series come first, and among them those with the largest mean area.
+        ``rank`` and ``score``; ``label``, ``model``, ``revision``, ``setup``, ``architecture``, ``parameters``; and for
+        each series S of results: ``S_area``, the area under the curve, and ``S_area_lengths``, the lengths that it
+        covers ("10-160"); ``S_effective_length_90`` and ``_50``; and one column for each length, named like the task
+        (``S_40``), with the accuracy. Cells of lengths over the context say so, those that were not evaluated are
+        missing. The best model comes first.
     """
-    about = ["label", "model", "revision", "architecture", "parameters"]
+    about = ["label", "model", "revision", "setup", "architecture", "parameters"]
     board = accuracy[about].drop_duplicates("label").set_index("label", drop=False)
-    areas = pd.DataFrame(index=board.index)
+    scores = pd.DataFrame(index=board.index)
     for series, rows in accuracy.groupby("series"):
         linear = is_linear(rows["length"])
+        lengths = pd.Series(rows["length"].unique()).sort_values(ignore_index=True)
         sums = {label: _sum_up(curve, linear) for label, curve in rows.groupby("label")}
         summary = pd.DataFrame.from_dict(sums, orient="index", dtype=object).add_prefix(f"{series}_")
-        areas[series] = summary[f"{series}_area"].astype("Float64")
+        curves = {label: _score(curve, lengths, linear) for label, curve in rows.groupby("label")}
+        scores[series] = pd.Series(curves, dtype="Float64")
         board = board.join(summary).join(_cells(rows, str(series)))
-    rank = pd.DataFrame({"covered": areas.notna().sum(axis="columns"), "area": areas.mean(axis="columns")})
-    best_first = rank.sort_values(["covered", "area"], ascending=False, kind="stable").index
-    return board.loc[best_first].reset_index(drop=True)
+    board.insert(0, "score", scores.fillna(0).mean(axis="columns"))
+    # Models whose scores differ by rounding alone share a rank.
+    board.insert(0, "rank", board["score"].round(9).rank(ascending=False, method="min").astype("Int64"))
+    return board.sort_values("rank", kind="stable").reset_index(drop=True)
+
+
+def _score(curve: pd.DataFrame, lengths: pd.Series, linear: bool) -> float:
+    """Return the area under a curve over all lengths, 0 where it has none."""
+    accuracies = curve.set_index("length")["accuracy"].reindex(lengths).fillna(0.0)
+    if len(lengths) == 1:
+        return float(accuracies.iloc[0])
+    area = area_under_curve(lengths, accuracies.reset_index(drop=True), linear)
+    assert area is not None
+    return area
 
 
 def _sum_up(curve: pd.DataFrame, linear: bool) -> dict[str, Any]:

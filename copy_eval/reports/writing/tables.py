@@ -1,15 +1,17 @@
 """The tables of a report as frames of texts, and these as Markdown and LaTeX."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from copy_eval.over_context import OVER_CONTEXT
+from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED, unchecked_labels
 from copy_eval.reports.frames.series import describe_prompts, length_names, length_unit
 from copy_eval.reports.report import Report
-from copy_eval.reports.statistics.summaries import THRESHOLDS
+from copy_eval.reports.statistics.accuracy import metric_title
+from copy_eval.reports.statistics.summaries import RANK_RULE, THRESHOLDS
 from copy_eval.reports.writing.markdown import escape
 
 _NOT_AVAILABLE = "n/a"
@@ -17,6 +19,11 @@ _NOT_AVAILABLE = "n/a"
 ACCURACY_NOTES = (
     "Area: under the curve, over the lengths in brackets. 90% and 50% up to: the longest length up to which every "
     "tested length reaches it; + where all do."
+)
+
+_UNCHECKED_NOTE = (
+    f"{CONTEXT_NOT_CHECKED.capitalize()}: nothing tells whether that backend cut prompts that do not fit the context, "
+    "and scored them all the same."
 )
 
 
@@ -27,7 +34,36 @@ class Table:
     name: str
     caption: str
     cells: pd.DataFrame
-    notes: str
+    notes: tuple[str, ...]
+
+    @property
+    def description(self) -> str:
+        """The caption with the notes, for where both stand together."""
+        return " ".join([self.caption, *self.notes])
+
+
+def leaderboard_table(report: Report) -> Table:
+    """Lay out the ranks, the scores, and what each model's scores are made of."""
+    board = report.leaderboard
+    unchecked = unchecked_labels(report.accuracy)
+    cells = pd.DataFrame(
+        {"rank": board["rank"].astype(str), "model": [_named(label, unchecked) for label in board["label"]]}
+    )
+    cells["score"] = [f"{score:.3f}" for score in board["score"]]
+    for series in sorted(report.accuracy["series"].unique()):
+        areas = zip(board[f"{series}_area"], board[f"{series}_area_lengths"], strict=True)
+        cells[f"{series} area"] = [_area_text(area, lengths) for area, lengths in areas]
+    caption = "Leaderboard."
+    return Table("leaderboard", caption, cells, (RANK_RULE, *[_UNCHECKED_NOTE] * bool(unchecked)))
+
+
+def _area_text(area: float, lengths: str) -> str:
+    return f"{area:.2f} ({lengths})" if pd.notna(area) else _NOT_AVAILABLE
+
+
+def _named(label: str, unchecked: Collection[str]) -> str:
+    """Return a model's name, with a mark where its prompts may have been cut."""
+    return f"{label} [{CONTEXT_NOT_CHECKED}]" if label in unchecked else label
 
 
 def accuracy_tables(report: Report) -> Iterator[Table]:
@@ -58,21 +94,22 @@ def _accuracy_table(series: str, accuracy: pd.DataFrame, leaderboard: pd.DataFra
     )
     longest = dict(accuracy.groupby("label")["length"].max())
     board = leaderboard.set_index("label").loc[cells.index]
-    cells["area"] = [
-        f"{area:.2f} ({lengths})" if pd.notna(area) else _NOT_AVAILABLE
-        for area, lengths in zip(board[f"{series}_area"], board[f"{series}_area_lengths"], strict=True)
-    ]
+    areas = zip(board[f"{series}_area"], board[f"{series}_area_lengths"], strict=True)
+    cells["area"] = [_area_text(area, lengths) for area, lengths in areas]
     for threshold in THRESHOLDS:
         reached = board[f"{series}_effective_length_{threshold * 100:.0f}"]
         cells[f"{threshold:.0%} up to"] = [
             _effective_text(length, names, longest[label]) for label, length in reached.items()
         ]
-    by_model = cells.reindex(accuracy["label"].unique()).rename_axis(index="model", columns=None)
+    by_model = cells.reindex(accuracy["label"].unique()).rename_axis(index="model", columns=None).reset_index()
+    unchecked = unchecked_labels(accuracy)
+    by_model["model"] = [_named(label, unchecked) for label in by_model["model"]]
+    task, metric = accuracy[["task", "metric"]].iloc[0]
     caption = (
-        f"{accuracy['title'].iloc[0]}: exact match in % by {length_unit(accuracy['task'].iloc[0])}, with 95 % Wilson "
-        f"intervals; {describe_prompts(accuracy)}."
+        f"{accuracy['title'].iloc[0]}: {metric_title(metric)} in % by {length_unit(task)}, with 95 % intervals; "
+        f"{describe_prompts(accuracy)}."
     )
-    return Table(series, caption, by_model.reset_index(), ACCURACY_NOTES)
+    return Table(series, caption, by_model, (ACCURACY_NOTES, *[_UNCHECKED_NOTE] * bool(unchecked)))
 
 
 def _accuracy_text(accuracy: float, low: float, high: float, over_context: bool) -> str:
@@ -97,7 +134,7 @@ def _wrong_answers_table(series: str, shares: pd.DataFrame) -> Table:
     for kind, name in kinds.items():
         cells[name] = ["" if pd.isna(share) else f"{share:.0%}" for share in shares[kind]]
     caption = f"{shares['title'].iloc[0]}: what the wrong answers are."
-    notes = "They are another entry's number, stand nowhere in the book, or are a fragment of it."
+    notes = ("They are another entry's number, stand nowhere in the book, or are a fragment of it.",)
     return Table(f"{series}_wrong_answers", caption, cells, notes)
 
 
@@ -109,7 +146,7 @@ def to_terminal(table: Table) -> str:
 def to_markdown(table: Table) -> str:
     """Write a table with its heading as GitHub Markdown."""
     cells = table.cells.map(escape).rename(columns=escape)
-    return f"## {escape(table.name)}\n\n{escape(f'{table.caption} {table.notes}')}\n\n{_tabulate(cells, 'github')}\n"
+    return f"## {escape(table.name)}\n\n{escape(table.description)}\n\n{_tabulate(cells, 'github')}\n"
 
 
 def _tabulate(cells: pd.DataFrame, layout: str) -> str:
@@ -124,7 +161,7 @@ def to_latex(table: Table) -> str:
     lines = [
         r"\begin{table}[ht]",
         r"\centering\small",
-        rf"\caption{{{_escape_latex(f'{table.caption} {table.notes}')}}}",
+        rf"\caption{{{_escape_latex(table.description)}}}",
         rf"\label{{tab:{table.name.replace('_', '-')}}}",
         _tabulate(table.cells, "latex_booktabs"),
         r"\end{table}",

@@ -19,10 +19,14 @@ def test_the_same_prompts_are_compared_pair_by_pair(tmp_path):
     assert frame.dtypes.astype(str).to_dict() == COLUMNS
     assert frame["paired"].all()
     counts = ["length", "n_a", "n_b", "accuracy_a", "accuracy_b", "difference", "only_a", "only_b"]
-    assert frame[counts].to_numpy().tolist() == [[10, 8, 8, 1.0, 0.25, -0.75, 6, 0], [20, 8, 8, 0.5, 0.5, 0.0, 1, 1]]
-    # 6 of 6 fair coins on two sides, adjusted for two lengths.
-    assert frame["p"].tolist() == [2 / 64, 1.0]
-    assert frame["p_adjusted"].tolist() == [4 / 64, 1.0]
+    assert frame[counts].to_numpy().tolist() == [
+        [10, 8, 8, 1.0, 0.25, -0.75, 6, 0],
+        [20, 8, 8, 0.5, 0.5, 0.0, 1, 1],
+        [pd.NA, 16, 16, 0.75, 0.375, -0.375, 7, 1],
+    ]
+    # 6 of 6, 1 of 2 and 7 of 8 fair coins on two sides, adjusted for three tests.
+    assert frame["p"].tolist() == pytest.approx([2 / 64, 1.0, 18 / 256])
+    assert frame["p_adjusted"].tolist() == pytest.approx([6 / 64, 1.0, 36 / 256])
 
 
 def test_p_values_are_adjusted_within_a_task(tmp_path):
@@ -34,6 +38,7 @@ def test_p_values_are_adjusted_within_a_task(tmp_path):
         ["c4_copy_25", 2 / 64],
         ["phonebook_copy_10", 4 / 64],
         ["phonebook_copy_20", 4 / 64],
+        [pd.NA, pytest.approx(3 * 2 / 2**12)],
     ]
 
 
@@ -43,7 +48,12 @@ def test_p_values_are_adjusted_within_a_task(tmp_path):
         ({}, {"sha": "b" * 64}, "other prompts (their fingerprints differ)"),
         ({"log_samples": False}, {}, "no samples of A (--log_samples)"),
         ({"log_samples": False}, {"log_samples": False}, "no samples of A and B (--log_samples)"),
-        ({}, {"answers": {10: "1000000"}}, "8 prompts against 7"),
+        ({}, {"chat_template": "f" * 64}, "other text around the prompts (B alone has a chat template)"),
+        (
+            {"system_instruction": "e" * 64},
+            {"system_instruction": "f" * 64},
+            "other text around the prompts (A and B have another system instruction)",
+        ),
     ],
 )
 def test_what_cannot_be_paired_is_compared_unpaired_and_says_why(tmp_path, a, b, note):
@@ -53,6 +63,24 @@ def test_what_cannot_be_paired_is_compared_unpaired_and_says_why(tmp_path, a, b,
     assert row["p"] == fisher_p(8, 8, 1, row["n_b"], "two-sided")
     assert pd.isna(row["only_a"])
     assert row["low"] < row["difference"] < row["high"] < 0
+
+
+def test_of_two_subsets_of_the_same_prompts_those_in_common_are_compared_pair_by_pair(tmp_path):
+    frame = _compare(tmp_path, {"answers": {10: "11110011"}}, {"answers": {10: "10100"}})
+    row = frame.iloc[0]
+    assert (row["paired"], row["n_a"], row["n_b"], row["only_a"], row["only_b"]) == (True, 5, 5, 2, 0)
+    assert (row["accuracy_a"], row["accuracy_b"]) == (0.8, 0.4)
+    assert row["note"] == "8 prompts against 5: the 5 that both have are compared"
+
+
+def test_all_lengths_together_find_what_no_length_shows(tmp_path):
+    a, b = "1" * 50, "1" * 46 + "0" * 4
+    frame = _compare(tmp_path, {"answers": dict.fromkeys((10, 20, 40), a)}, {"answers": dict.fromkeys((10, 20, 40), b)})
+    together = frame[frame["length"].isna()].iloc[0]
+    assert (frame.loc[frame["length"].notna(), "p_adjusted"] > 0.1).all()
+    assert (together["n_a"], together["only_a"], together["difference"]) == (150, 12, pytest.approx(-0.08))
+    assert together["p_adjusted"] == pytest.approx(4 * 2 / 2**12)
+    assert together["low"] < -0.08 < together["high"] < 0
 
 
 @pytest.mark.parametrize(
@@ -84,5 +112,7 @@ def test_a_length_over_the_context_is_no_accuracy_and_does_not_count_in_the_adju
 def test_a_folder_of_several_models_lists_them(tmp_path):
     for model in ("org/a", "org/b"):
         write_run(tmp_path, {10: "1"}, model=model)
-    with pytest.raises(UserError, match=r"2 models or revisions.*org/a \(.*org__a\), org/b \(.*org__b\)"):
+    with pytest.raises(
+        UserError, match=r"2 models, revisions or ways of loading one.*org/a \(.*org__a\), org/b \(.*org__b\)"
+    ):
         read_evaluation([tmp_path])

@@ -28,11 +28,13 @@ def test_the_table_says_what_was_found_and_what_was_not_compared(compared):
     lines = text.splitlines()
     assert lines[:2] == ["A = org/first, evaluated 1970-01-01", r"B = =cmd()|<b>,\n, evaluated 1970-01-01"]
     rows = [" ".join(line.split()) for line in lines]
-    assert "20 20 1.000 0.500 -0.500 -0.701 to -0.243 10 0 0.0020 0.0059 *" in rows
-    assert "40 20 and 30 1.000 1.000 0.000 -0.114 to +0.161 1.000 1.000" in rows
+    assert "20 20 1.000 0.500 -0.500 -0.701 to -0.243 10 0 0.0020 0.0078 *" in rows
+    assert "40 20 1.000 1.000 0.000 -0.161 to +0.161 0 0 1.000 1.000" in rows
+    assert "all 60 1.000 0.833 -0.167 -0.268 to -0.052 10 0 0.0020 0.0078 *" in rows
+    assert "all lengths together: B is worse" in lines
     assert "80 2 over context 1.000" in rows
     assert "B is worse at 20; no significant difference at 10, 40" in lines
-    assert "unpaired at 40: 20 prompts against 30" in lines
+    assert "not on all prompts at 40: 20 prompts against 30: the 20 that both have are compared" in lines
     assert "not compared: phonebook_copy 120: B was not evaluated on it" in lines
 
 
@@ -46,16 +48,18 @@ def test_markdown_takes_names_for_text(compared):
 
 def test_csv_has_every_column_and_runs_nothing(compared):
     rows = list(csv.DictReader(io.StringIO(render(*compared, "csv"))))
-    assert list(rows[0]) == ["model_a", "revision_a", "model_b", "revision_b", *COLUMNS]
-    assert len(rows) == 5
+    assert list(rows[0]) == [
+        "model_a", "revision_a", "setup_a", "model_b", "revision_b", "setup_b", *COLUMNS,
+    ]  # fmt: skip
+    assert len(rows) == 6
     assert {row["model_b"] for row in rows} == {f"'{HOSTILE}"}
     assert (rows[1]["difference"], rows[1]["only_a"], rows[4]["difference"]) == ("-0.5", "10", "")
 
 
 def test_json_has_every_column_and_null_for_what_is_missing(compared):
     content = json.loads(render(*compared, "json"))
-    assert content["b"] == {"model": HOSTILE, "revision": "main"}
-    assert [list(row) for row in content["lengths"]] == [list(COLUMNS)] * 5
+    assert content["b"] == {"model": HOSTILE, "revision": "main", "setup": {"adapter": "pythia"}}
+    assert [list(row) for row in content["lengths"]] == [list(COLUMNS)] * 6
     assert content["lengths"][1]["difference"] == -0.5
     assert content["lengths"][3]["over_context_a"] is True
     assert content["lengths"][4]["accuracy_b"] is None

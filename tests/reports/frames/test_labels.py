@@ -1,11 +1,14 @@
+import json
+
 import pandas as pd
 import pytest
 
 from copy_eval.reports.frames.labels import add_labels, shorten
 
 
-def labels(*models):
+def labels(*models, setups=None):
     frame = pd.DataFrame(models, columns=["model", "revision"])
+    frame["setup"] = [json.dumps(setup) for setup in setups or [{"adapter": "pythia"}] * len(models)]
     return add_labels(frame)["label"].tolist()
 
 
@@ -25,6 +28,16 @@ def test_a_path_may_not_take_the_name_of_another_model():
 
 def test_revisions_show_unless_they_are_main():
     assert labels(("m", "main"), ("m", "step1")) == ["m", "m@step1"]
+
+
+def test_setups_of_one_model_show_what_differs_and_nothing_else():
+    setups = [
+        {"adapter": "pythia", "dtype": "float32", "max_length": "64"},
+        {"adapter": "hf", "dtype": "float32", "max_length": "64", "load_in_8bit": "True"},
+    ]
+    assert labels(("m", "main"), ("m", "main"), ("n", "main"), setups=[*setups, {"adapter": "hf"}]) == [
+        "m (pythia)", "m (hf, load_in_8bit=True)", "n",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("models", [[("m@step1", "main"), ("m", "step1")], [("a\nb", "main"), ("a\\nb", "main")]])

@@ -65,7 +65,7 @@ def test_over_context_is_no_accuracy(tmp_path):
     assert not frame.loc[frame["length"] == 10, "over_context"].any()
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "N/A", None])
+@pytest.mark.parametrize("value", [float("nan"), "N/A", None])
 def test_what_is_no_number_is_missing_and_not_over_context(tmp_path, value):
     file = edit(
         write_results(tmp_path, {10: 0.5}),
@@ -171,7 +171,7 @@ def test_a_folder_without_our_results_says_what_to_name(tmp_path):
 def test_a_damaged_file_is_named(tmp_path, content):
     file = write_results(tmp_path, {10: 1.0})
     file.write_text(content, encoding="latin-1")
-    with pytest.raises(UserError, match=f"{file.name} is not a whole JSON file") as error:
+    with pytest.raises(UserError, match=f"no usable results found: .*{file.name} is not a whole JSON file") as error:
         read_results([file])
     assert "\n" not in str(error.value)
 
@@ -179,10 +179,66 @@ def test_a_damaged_file_is_named(tmp_path, content):
 @pytest.mark.parametrize("key", ["config", "versions", "n-samples", "date"])
 def test_a_result_file_that_lacks_something_is_named(tmp_path, key):
     file = edit(write_results(tmp_path, {10: 1.0}), lambda content: content.pop(key))
-    with pytest.raises(
-        UserError, match=rf"{file.name} is not a result file as lm-eval writes it \(KeyError\('{key}'\)\)"
-    ):
+    with pytest.raises(UserError, match=rf"no usable results found: .*{file.name}.*: {key} is missing"):
         read_results([file])
+
+
+def _set(content, place, value):
+    for key in place[:-1]:
+        content = content[key]
+    content[place[-1]] = value
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "problem"),
+    [
+        (("results", "phonebook_copy_10", "exact_match,none"), 1.5, "results.exact_match"),
+        (("results", "phonebook_copy_10", "exact_match,none"), float("inf"), "results.exact_match"),
+        (("results", "phonebook_copy_10", "exact_match,none"), True, "results.exact_match"),
+        (("results", "phonebook_copy_10"), {"alias": "x"}, "results has no exact_match"),
+        (("configs", "phonebook_copy_10", "dataset_kwargs", "length"), -10, "configs.dataset_kwargs.length"),
+        (("configs", "phonebook_copy_10", "dataset_kwargs", "length"), 2.5, "configs.dataset_kwargs.length"),
+        (("configs", "phonebook_copy_10", "metadata", "prompts_sha256"), 7, "configs.metadata.prompts_sha256"),
+        (("n-samples", "phonebook_copy_10", "effective"), 0, "n-samples.effective"),
+        (("n-samples", "phonebook_copy_10", "effective"), 10**19, "n-samples.effective"),
+    ],
+)
+def test_a_task_that_is_unusable_is_named_in_one_line_and_the_others_are_reported(
+    tmp_path, caplog, place, value, problem
+):
+    file = edit(write_results(tmp_path, {10: 1.0, 20: 0.5}), lambda content: _set(content, place, value))
+    with caplog.at_level(logging.WARNING):
+        assert accuracies(read_results([file]))["length"].tolist() == [20]
+    (line,) = caplog.messages
+    assert line.startswith(f"skipped {file}, phonebook_copy_10: {problem}")
+    assert "\n" not in line
+
+
+def test_a_file_that_is_unusable_costs_no_other(tmp_path, caplog):
+    write_results(tmp_path, {10: 1.0}, model="whole")
+    broken = edit(write_results(tmp_path, {10: 1.0}, model="broken"), lambda content: content.update(date="yesterday"))
+    cut = write_results(tmp_path, {10: 1.0}, model="cut")
+    cut.write_text(cut.read_text()[:-1])
+    with caplog.at_level(logging.WARNING):
+        assert read_results([tmp_path])["model"].unique().tolist() == ["whole"]
+    assert [line.split(": ")[0] for line in caplog.messages] == [
+        f"skipped {broken}",
+        f"skipped {cut} is not a whole JSON file (Expecting ',' delimiter",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("run", "checked"),
+    [
+        ({"adapter": "pythia"}, True),
+        ({"adapter": "hf"}, False),
+        ({"adapter": "hf", "metadata": {"context_checked": True}}, True),
+        ({"adapter": "hf", "metadata": {"context_checked": False}}, False),
+        ({"adapter": "mamba_ssm", "copy_eval": None}, False),  # lm-eval's own
+    ],
+)
+def test_it_is_known_whether_a_backend_could_have_cut_prompts(tmp_path, run, checked):
+    assert set(read_results([write_results(tmp_path, {10: 0.5}, **run)])["context_checked"]) == {checked}
 
 
 def test_results_of_other_tasks_are_skipped_and_named(tmp_path, caplog):

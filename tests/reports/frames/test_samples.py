@@ -1,8 +1,8 @@
 import json
+import re
 
 import pytest
 
-from copy_eval.errors import UserError
 from copy_eval.reports.frames.results import read_results
 from copy_eval.reports.frames.samples import COLUMNS, ELSEWHERE, NOT_IN_BOOK, OTHER_ENTRY, read_samples
 from tests.reports.result_files import PROMPTS, write_results
@@ -58,31 +58,55 @@ def test_samples_of_pooled_runs_follow_the_order_of_their_fingerprints(tmp_path)
     assert frame["index"].is_unique
 
 
-def test_samples_that_are_too_few_are_refused(tmp_path):
+def no_samples(file, caplog):
+    """Read the samples of a file, of which none is usable, and return the one line that says why."""
+    assert read_samples(read_results([file])).empty
+    (line,) = caplog.messages
+    assert "\n" not in line
+    return line
+
+
+def test_samples_that_are_too_few_are_named_and_left_out(tmp_path, caplog):
     file = write_results(tmp_path, {10: 0.5}, log_samples=True)
     samples = samples_of(file)
     file.write_text(file.read_text().replace('"effective": 50', '"effective": 51'))
-    with pytest.raises(UserError, match=f"{samples.name}: 50 samples, but the results are of 51"):
-        read_samples(read_results([file]))
+    assert no_samples(file, caplog) == f"skipped {samples}: 50 samples, but the results are of 51"
 
 
-def test_samples_with_another_accuracy_are_refused(tmp_path):
+def test_samples_with_another_accuracy_are_named_and_left_out(tmp_path, caplog):
     file = write_results(tmp_path, {10: 0.5}, log_samples=True)
     edit_first(file, lambda sample: sample.update(exact_match=0.0))
-    with pytest.raises(UserError, match=r"exact match is 0\.4800, but 0\.5000 in the results"):
-        read_samples(read_results([file]))
+    assert no_samples(file, caplog).endswith("exact_match is 0.4800, but 0.5000 in the results")
 
 
-def test_samples_of_another_run_are_refused_by_their_hash(tmp_path):
+def test_samples_of_another_run_are_known_by_their_hash(tmp_path, caplog):
     file = write_results(tmp_path, {10: 0.5}, log_samples=True)
     edit_first(file, lambda sample: sample.update(prompt_hash="0" * 64))
-    with pytest.raises(UserError, match=rf"{samples_of(file).name}: not the samples of the results beside it"):
-        read_samples(read_results([file]))
+    assert f"{samples_of(file)}: not the samples of the results beside it" in no_samples(file, caplog)
 
 
 @pytest.mark.parametrize("damage", [lambda text: text[:-20], lambda text: "{}\n" + text, lambda text: "[]\n" + text])
-def test_a_damaged_file_of_samples_is_named_with_the_line(tmp_path, damage):
+def test_a_damaged_file_of_samples_is_named_with_the_line(tmp_path, caplog, damage):
     file = write_results(tmp_path, {10: 0.5}, log_samples=True)
     samples_of(file).write_text(damage(samples_of(file).read_text()))
-    with pytest.raises(UserError, match=rf"{samples_of(file).name}, line (1|50): not a sample as lm-eval logs it"):
-        read_samples(read_results([file]))
+    assert re.search(r"\.jsonl, line (1|50): not a sample as lm-eval logs it", no_samples(file, caplog))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda sample: sample["doc"].update(index=-1),
+        lambda sample: sample["doc"].update(index=1),
+        lambda sample: sample["doc"].update(index="0"),
+        lambda sample: sample["doc"].update(depth=1e308),
+        lambda sample: sample["doc"].update(article=["a"]),
+        lambda sample: sample.update(exact_match=2.0),
+        lambda sample: sample.update(exact_match=True),
+        lambda sample: sample.update(metrics=7),
+        lambda sample: sample.update(doc=None),
+    ],
+)
+def test_a_sample_with_values_of_the_wrong_kind_is_no_sample(tmp_path, caplog, change):
+    file = write_results(tmp_path, {10: 1.0}, log_samples=True)
+    edit_first(file, change)
+    assert no_samples(file, caplog).startswith(f"skipped {samples_of(file)}")

@@ -4,6 +4,7 @@ import pytest
 
 from copy_eval.errors import UserError
 from copy_eval.reports.comparison.evaluation import read_evaluation
+from copy_eval.reports.frames.result_files import samples_file
 from copy_eval.reports.gate.baseline import read_baseline, to_json
 from tests.reports.logged_runs import write_run
 
@@ -32,7 +33,9 @@ def test_a_baseline_holds_the_evaluation_that_it_was_made_of(baseline):
     assert (evaluation.model, evaluation.revision, evaluation.label) == ("some/model", "main", "some/model")
     c4, short, long = evaluation.scores
     assert (c4.task_name, c4.n, c4.right, c4.text, c4.answers) == ("c4_copy_25", 4, 3, "allenai/c4 @ 1588ec454ef", None)
-    assert "".join(str(int(answer)) for answer in short.answers) == MANY_ANSWERS
+    assert "".join(str(int(answer)) for answer in short.answers.right) == MANY_ANSWERS
+    assert short.answers.prompts.tolist() == list(range(len(MANY_ANSWERS)))
+    assert evaluation.setup == {"adapter": "pythia"}
     assert (short.n, short.right, short.task_version, short.prompts_sha256) == (201, 150, "1.0", "a" * 64)
     assert (long.length, long.n, long.right, long.over_context) == (640, 3, None, True)
 
@@ -40,7 +43,20 @@ def test_a_baseline_holds_the_evaluation_that_it_was_made_of(baseline):
 def test_a_baseline_has_a_line_for_each_length_and_is_small(baseline):
     lines = baseline.read_text().splitlines()
     assert sum("task_name" in line for line in lines) == 3
-    assert max(map(len, lines)) < 350
+    assert max(map(len, lines)) < 400
+
+
+def test_answers_to_some_of_the_prompts_keep_their_places(tmp_path):
+    file = write_run(tmp_path, {10: "101"})
+    samples = samples_file(file, "phonebook_copy_10")
+    lines = [json.loads(line) for line in samples.read_text().splitlines()]
+    for line, place in zip(lines, (3, 7, 11), strict=True):
+        line["doc"]["index"] = place
+    samples.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "baseline.json").write_text(to_json(read_evaluation([file])))
+    (score,) = read_baseline(tmp_path / "baseline.json").scores
+    assert score.answers.prompts.tolist() == [3, 7, 11]
+    assert score.answers.right.tolist() == [True, False, True]
 
 
 def test_a_length_without_a_score_makes_no_baseline(tmp_path):
@@ -60,6 +76,9 @@ def test_a_missing_baseline_says_how_to_write_one(tmp_path):
     [
         {"n": 200},
         {"n": 0},
+        {"n": 10**30},
+        {"prompts": [0, 0]},
+        {"surprise": 1},
         {"right": 151},
         {"right": "many"},
         {"answers": "ff"},
@@ -91,6 +110,6 @@ def test_another_json_file_is_no_baseline(tmp_path, content):
 
 
 def test_a_baseline_of_another_schema_is_named(baseline):
-    baseline.write_text(baseline.read_text().replace('"copy_eval_baseline": 1', '"copy_eval_baseline": 2'))
-    with pytest.raises(UserError, match="schema 2, this version reads 1"):
+    baseline.write_text(baseline.read_text().replace('"copy_eval_baseline": 2', '"copy_eval_baseline": 1'))
+    with pytest.raises(UserError, match="schema 1, this version reads 2"):
         read_baseline(baseline)

@@ -1,14 +1,18 @@
 import json
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from copy_eval.errors import UserError
 from copy_eval.reports.comparison.evaluation import read_evaluation
 from copy_eval.reports.gate.junit import to_junit
 from copy_eval.reports.gate.summary import summarise
 from copy_eval.reports.gate.verdicts import exit_code, judge
+from copy_eval.reports.statistics.differences import adjust_holm, paired_stratum, pooled_p
 from tests.reports.logged_runs import write_run
 
 
@@ -22,19 +26,48 @@ def _judge(folder, before, now, max_drop=0.02, alpha=0.01, **changed):
 
 
 def test_an_unchanged_model_passes(tmp_path):
-    judged = _judge(tmp_path, {10: "1101"}, {10: "1101"})
+    judged = _judge(tmp_path, {10: "1101" * 3}, {10: "1101" * 3})
     assert judged["verdict"].tolist() == ["pass"]
     assert exit_code(judged) == 0
 
 
-def test_a_significant_drop_fails_on_one_side_adjusted_for_all_lengths_that_can_drop(tmp_path):
+def test_a_significant_drop_fails_on_one_side_adjusted_for_all_tests(tmp_path):
     before = {10: "1" * 20, 20: "1" * 20, 40: "0" * 20}
-    judged = _judge(tmp_path, before, {10: "1" * 12 + "0" * 8, 20: "1" * 13 + "0" * 7, 40: "0" * 20})
-    # 8 of 8 and 7 of 7 fair coins, two lengths; the third has nothing to lose and is not tested.
-    assert judged["p_adjusted"].tolist() == [2 / 2**8, 2 / 2**8, pd.NA]
-    assert judged["verdict"].tolist() == ["drop", "drop", "pass"]
+    judged = _judge(tmp_path, before, {10: "1" * 10 + "0" * 10, 20: "1" * 14 + "0" * 6, 40: "0" * 20})
+    # 10 of 10 and 6 of 6 fair coins, and 16 of 16 together: three tests. The third length has nothing to lose.
+    assert judged["length"].tolist() == [10, 20, 40, pd.NA]
+    assert judged["p_adjusted"].fillna(-1).tolist() == pytest.approx([2 / 2**10, 1 / 2**6, -1, 3 / 2**16])
+    assert judged["verdict"].tolist() == ["drop", "pass", "pass", "drop"]
     assert exit_code(judged) == 1
-    assert _judge(tmp_path, before, before | {10: "1" * 13 + "0" * 7})["verdict"].tolist() == ["pass"] * 3
+
+
+def test_lengths_that_fall_together_fail_although_none_does_alone(tmp_path):
+    before, now = dict.fromkeys((10, 20, 40, 80), "1" * 50), dict.fromkeys((10, 20, 40, 80), "1" * 46 + "0" * 4)
+    judged = _judge(tmp_path, before, now)
+    assert judged["verdict"].tolist() == ["pass"] * 4 + ["drop"]
+    assert judged["p_adjusted"].iloc[-1] == pytest.approx(5 / 2**16)
+    assert exit_code(judged) == 1
+    assert exit_code(_judge(tmp_path, before, now, max_drop=0.1)) == 0
+
+
+def test_all_answers_wrong_on_two_prompts_a_length_do_not_pass(tmp_path):
+    lengths = (10, 20, 40, 80, 120, 160)
+    judged = _judge(tmp_path, dict.fromkeys(lengths, "11"), dict.fromkeys(lengths, "00"), alpha=1e-4)
+    assert judged["verdict"].tolist() == ["unusable"] * 6 + ["pass"]
+    assert judged["note"].iloc[0] == "2 of 2 prompts were right in the baseline, too few for any drop to be significant"
+    assert exit_code(judged) == 2
+
+
+@pytest.mark.parametrize(("max_drop", "verdict"), [(0.02, "unusable"), (0.03, "pass")])
+def test_few_right_answers_are_unusable_unless_they_may_all_be_lost(tmp_path, max_drop, verdict):
+    judged = _judge(tmp_path, {10: "1" * 6 + "0" * 194}, {10: "0" * 200}, max_drop=max_drop)
+    assert judged["verdict"].tolist() == [verdict]
+    assert judged["note"].notna().all()
+
+
+def test_a_subset_of_the_prompts_is_judged_on_what_both_have(tmp_path):
+    judged = _judge(tmp_path, {10: "1" * 100 + "0" * 100}, {10: "1" * 60 + "0" * 40})
+    assert judged[["n_a", "accuracy_a", "only_a", "verdict"]].to_numpy().tolist() == [[100, 1.0, 40, "drop"]]
 
 
 def test_a_drop_of_no_more_than_the_allowed_passes_however_significant(tmp_path):
@@ -52,8 +85,27 @@ def test_other_prompts_are_judged_unpaired(tmp_path):
     assert judged[["paired", "verdict"]].to_numpy().tolist() == [[False, "drop"]]
 
 
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=3, deadline=None)
+def test_with_nothing_changed_a_gate_fails_no_more_often_than_alpha(seed):
+    rng = np.random.default_rng(seed)
+    failed = 0
+    gates, alpha, n = 400, 0.1, 100
+    for _ in range(gates):
+        p = []
+        for lengths in (6, 7):  # two tasks
+            strata = []
+            for accuracy in rng.choice([0.5, 0.9, 0.97], lengths):
+                only_a, only_b = (rng.binomial(n, accuracy * (1 - accuracy)) for _ in "ab")
+                strata.append(paired_stratum(only_a, only_b))
+            p += [pooled_p([stratum], "drop") for stratum in strata] + [pooled_p(strata, "drop")]
+        failed += min(adjust_holm(p)) < alpha
+    # Three standard errors above the level.
+    assert failed / gates < alpha + 3 * (alpha * (1 - alpha) / gates) ** 0.5
+
+
 def test_what_the_baseline_has_and_the_run_has_not_is_unusable(tmp_path):
-    judged = _judge(tmp_path, {10: "11", 20: "11", 640: "-1"}, {10: "11"})
+    judged = _judge(tmp_path, {10: "1" * 9, 20: "11", 640: "-1"}, {10: "1" * 9})
     assert judged["verdict"].tolist() == ["pass", "unusable", "unusable"]
     assert exit_code(judged) == 2
 
@@ -73,19 +125,13 @@ def test_a_length_newly_over_the_context_is_unusable(tmp_path):
 
 
 def test_a_new_length_passes(tmp_path):
-    judged = _judge(tmp_path, {10: "11"}, {10: "11", 20: "00"})
+    judged = _judge(tmp_path, {10: "1" * 9}, {10: "1" * 9, 20: "00"})
     assert judged["verdict"].tolist() == ["pass", "new"]
     assert exit_code(judged) == 0
 
 
 def test_a_drop_is_reported_although_something_else_is_unusable(tmp_path):
     assert exit_code(_judge(tmp_path, {10: "1" * 20, 20: "11"}, {10: "0" * 20})) == 1
-
-
-def test_too_few_right_answers_to_lose_are_noted(tmp_path):
-    judged = _judge(tmp_path, {10: "111111", 20: "1111111"}, {10: "111111", 20: "1111111"}, alpha=0.02)
-    # Two lengths: 2 / 2**6 is above 0.02, 2 / 2**7 is below.
-    assert judged["note"].tolist() == ["too few right answers in the baseline for any drop to be significant", pd.NA]
 
 
 @pytest.mark.parametrize("wrong", [{"max_drop": -0.1}, {"max_drop": 2.0}, {"alpha": 0.0}, {"alpha": float("nan")}])
@@ -112,9 +158,12 @@ def test_the_summary_begins_with_the_verdict_and_has_a_row_for_each_length(tmp_p
     judged, baseline, now = _outcome(tmp_path)
     lines = summarise(judged, baseline, now, 0.02, 0.01).splitlines()
     assert lines[0] == "## copy-eval gate: FAIL, 1 of 3 lengths dropped, 1 could not be compared"
+    assert "- phonebook_copy: the smallest drop that is seen with a probability of 80%: at one length " in "\n".join(
+        lines
+    )
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| phonebook")]
     assert [row[1] + " " + row[-1] for row in rows] == [
-        "10 pass", "20 **drop**", "40 **unusable**", "80 over context", "120 pass", "160 new",
+        "10 pass", "20 **drop**", "40 **unusable**", "80 over context", "120 pass", "160 new", "all **drop**",
     ]  # fmt: skip
     assert rows[1][2:-1] == ["50", "1.000", "0.400", "-0.600", "-0.724 to -0.444", "<0.0001"]
     assert rows[3][3:5] == ["over context", "over context"]
@@ -133,7 +182,7 @@ def test_junit_has_a_test_case_for_each_length(tmp_path):
     judged, _, now = _outcome(tmp_path)
     suite = ElementTree.fromstring(to_junit(judged, now)).find("testsuite")
     assert {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
-        "tests": "6", "failures": "1", "errors": "1", "skipped": "2",
+        "tests": "7", "failures": "2", "errors": "1", "skipped": "2",
     }  # fmt: skip
     outcomes = {case.get("name"): [child.tag for child in case] for case in suite}
     assert outcomes == {
@@ -143,6 +192,7 @@ def test_junit_has_a_test_case_for_each_length(tmp_path):
         "phonebook_copy_80": ["skipped"],
         "phonebook_copy_120": [],
         "phonebook_copy_160": ["skipped"],
+        "phonebook_copy, all lengths": ["failure"],
     }
     failure = suite.find("testcase/failure").get("message")
     assert failure.startswith("drop; exact match 1.000 to 0.400, change -0.600 (95 % interval -0.724 to -0.444)")

@@ -1,15 +1,22 @@
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t as student
+from statsmodels.regression.linear_model import OLS
 
 from copy_eval.reports.frames.results import read_results
+from copy_eval.reports.frames.samples import read_samples
 from copy_eval.reports.statistics.accuracy import (
     accuracy_by_length,
     area_under_curve,
+    clustered_variance,
     effective_length,
+    effective_size,
     wilson_interval,
 )
+from tests.reports.logged_runs import write_run
 from tests.reports.result_files import write_results
 
 
@@ -33,6 +40,70 @@ def test_wilson_interval_holds_the_accuracy_and_mirrors(counts):
     low, high = interval(right, n)
     assert 0 <= low <= right / n <= high <= 1
     assert interval(n - right, n) == pytest.approx((1 - high, 1 - low), abs=1e-9)
+
+
+def clustered_scores(rng, groups=20, of_each=8):
+    """Return scores between 0 and 1 whose mean is 0.6 and which are alike within a cluster."""
+    clusters = np.repeat(np.arange(groups), of_each)
+    share = np.repeat(rng.beta(3, 2, groups), of_each)
+    return np.where(rng.random(len(clusters)) < 0.5, (rng.random(len(clusters)) < share).astype(float), share), clusters
+
+
+def test_the_clustered_variance_is_that_of_a_regression_on_a_constant():
+    scores, clusters = clustered_scores(np.random.default_rng(0))
+    fit = OLS(scores, np.ones_like(scores)).fit(cov_type="cluster", cov_kwds={"groups": clusters})
+    assert clustered_variance(scores, clusters.tolist()) == pytest.approx(fit.bse[0] ** 2, rel=1e-9)
+
+
+def test_independent_answers_lose_a_little_for_the_unknown_variance_and_copies_count_once():
+    answers = np.array([0.0, 1.0] * 50)
+    # Student's quantiles for 99 degrees of freedom, twice; 1 / 100 is replaced by 1 / 99 in the variance.
+    assert effective_size(answers, list(range(100))) == pytest.approx(99)
+    copies = effective_size(np.repeat(answers, 4), np.repeat(np.arange(100), 4).tolist())
+    assert copies == pytest.approx(99 * (student.ppf(0.975, 399) / student.ppf(0.975, 99)) ** 2)
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0, 0.5])
+def test_scores_without_variance_count_as_one_answer_a_cluster(score):
+    assert effective_size(np.full(40, score), np.repeat(np.arange(8), 5).tolist()) == 8
+
+
+def test_a_single_cluster_counts_as_one_answer():
+    assert effective_size(np.array([1.0, 0.0, 1.0]), ["a"] * 3) == 1
+
+
+@pytest.mark.parametrize("groups", [8, 30])
+def test_the_clustered_interval_covers_the_mean(groups):
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(500):
+        scores, clusters = clustered_scores(rng, groups)
+        size = effective_size(scores, clusters.tolist())
+        low, high = wilson_interval(pd.Series([scores.mean()]), pd.Series([size]))
+        covered += low[0] <= 0.6 <= high[0]
+    # 95 %, less three standard errors of 500 draws.
+    assert covered / 500 > 0.92
+
+
+def test_paragraphs_of_one_article_widen_the_interval(tmp_path):
+    metadata = {"text_source": "dev.json", "text_sha256": "c" * 64}
+    results = read_results([write_run(tmp_path, {100: "1" * 20 + "0" * 20}, task="squad_by_length", metadata=metadata)])
+    widths = []
+    for articles in (range(40), [place // 10 for place in range(40)], [None] * 40):
+        samples = read_samples(results).assign(article=pd.array([each and str(each) for each in articles], "string"))
+        row = accuracy_by_length(
+            results, samples.assign(article=samples["article"].fillna("0") if articles[0] is not None else pd.NA)
+        ).iloc[0]
+        widths.append(row["high"] - row["low"])
+    apart, together, unknown = widths
+    assert together > 1.5 * apart
+    assert unknown == pytest.approx(apart, rel=0.05)
+
+
+def test_a_threshold_that_is_met_exactly_is_reached_whatever_rounding_says():
+    # 0.9 of 50 and 0.9 of 150, put together, are 0.8999999999999999.
+    lengths = pd.Series([10, 20], dtype="Int64")
+    assert effective_length(lengths, pd.Series([0.9, np.nextafter(0.9, 0)], dtype="Float64"), 0.9) == 20
 
 
 def test_a_length_over_the_context_has_no_interval(tmp_path):

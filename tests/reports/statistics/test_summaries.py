@@ -14,6 +14,7 @@ def report(tmp_path):
 def test_the_leaderboard_has_a_row_a_model_and_says_what_is_not_known(report):
     board = report.leaderboard.set_index("label").astype(object).fillna("missing").to_dict("index")
     assert board["small"] == {
+        "rank": 1, "score": pytest.approx((0.95 + 0.75 + 0.3 * 3) / 5), "setup": '{"adapter": "pythia"}',
         "model": "small", "revision": "main", "architecture": "missing", "parameters": "missing",
         "phonebook_copy_area": pytest.approx((0.95 + 0.75) / 2), "phonebook_copy_area_lengths": "10-40",
         "phonebook_copy_effective_length_90": 20, "phonebook_copy_effective_length_50": 40,
@@ -25,12 +26,41 @@ def test_the_leaderboard_has_a_row_a_model_and_says_what_is_not_known(report):
     assert board["large"]["phonebook_copy_area_lengths"] == "10-320"
 
 
-def test_the_best_model_comes_first_and_those_with_fewer_tasks_last(tmp_path):
-    for model, scores in {"fair": {10: 0.5, 20: 0.5}, "good": {10: 0.9, 20: 0.9}, "brief": {10: 1.0, 20: 1.0}}.items():
+def test_nobody_gains_by_leaving_out_tasks(tmp_path):
+    for model, scores in {"fair": {10: 0.6, 20: 0.6}, "good": {10: 0.9, 20: 0.9}, "brief": {10: 1.0, 20: 1.0}}.items():
         write_results(tmp_path, scores, model=model)
         if model != "brief":
             write_results(tmp_path, scores, model=model, task="c4_copy", date=2.0)
     assert build_report([tmp_path]).leaderboard["label"].tolist() == ["good", "fair", "brief"]
+
+
+@pytest.mark.parametrize("beyond", [{40: "over context", 80: "over context", 160: "over context"}, {}])
+def test_a_model_that_is_scored_at_short_lengths_alone_does_not_outrank_one_that_holds_on(tmp_path, beyond):
+    write_results(tmp_path, {10: 1.0, 20: 1.0} | beyond, model="short")
+    write_results(tmp_path, dict.fromkeys((10, 20, 40, 80, 160), 0.9), model="long")
+    board = build_report([tmp_path]).leaderboard
+    assert board[["label", "rank"]].to_numpy().tolist() == [["long", 1], ["short", 2]]
+    # From 20 to 40 its line falls to 0, and stays there: 1.5 of the 4 doublings.
+    assert board["score"].tolist() == pytest.approx([0.9, 1.5 / 4])
+
+
+def test_equal_scores_share_a_rank(tmp_path):
+    for model in "abc":
+        write_results(tmp_path, {10: 0.5 if model == "c" else 0.7}, model=model)
+    assert build_report([tmp_path]).leaderboard["rank"].tolist() == [1, 1, 3]
+
+
+def test_f1_stands_for_squad(tmp_path):
+    file = write_results(
+        tmp_path, {0: 0.2, 100: 0.4}, task="squad_by_length",
+        metadata={"headline_metric": "f1", "text_source": "dev.json", "text_sha256": "c" * 64},
+    )  # fmt: skip
+    file.write_text(
+        file.read_text().replace('"digit_accuracy,none"', '"f1,none"').replace('"f1,none": 0.2', '"f1,none": 0.6')
+    )
+    report = build_report([file])
+    assert report.accuracy[["metric", "accuracy"]].to_numpy().tolist() == [["f1", 0.6], ["f1", 0.4]]
+    assert report.leaderboard["squad_by_length_area"].tolist() == [pytest.approx(0.5)]
 
 
 def test_a_model_without_a_single_fitting_length_is_over_context(tmp_path):

@@ -1,7 +1,7 @@
 """Plugs the tasks and adapters into lm-eval, whose releases up to 0.4.13 look for neither in other packages.
 
 ``copy_eval_autoload.pth`` runs ``connect`` whenever Python starts. All it does then is put a finder on
-``sys.meta_path`` that waits for three modules of lm-eval; once such a module has loaded, its hook below runs.
+``sys.meta_path`` that waits for four modules of lm-eval; once such a module has loaded, its hook below runs.
 
 Every Python start of the environment pays for this file, so it imports nothing at the top but what Python has loaded by
 then, and nothing in it may raise: a hook that fails is noted in ``errors``, and lm-eval runs on without us.
@@ -147,8 +147,15 @@ def _report_user_errors(harness: "Any") -> None:
     harness.HarnessCLI.execute = execute
 
 
+def _let_groups_run_without_empty_tasks(factory: "Any") -> None:
+    from copy_eval.tasks.no_prompts import let_groups_run_without
+
+    let_groups_run_without(factory.TaskFactory)
+
+
 HOOKS: "dict[str, Callable[[Any], None]]" = {
     "lm_eval.api.registry": _register_models,
+    "lm_eval.tasks._factory": _let_groups_run_without_empty_tasks,
     "lm_eval.tasks.manager": _scan_our_tasks,
     "lm_eval._cli.harness": _report_user_errors,
 }

@@ -9,7 +9,7 @@ from copy_eval.errors import UserError
 _log = logging.getLogger(__name__)
 
 
-class NoPrompts(UserError):
+class NoPromptsError(UserError):
     """The data hold no prompt of a task: it cannot run by itself, and its group runs without it."""
 
 
@@ -33,11 +33,11 @@ def let_groups_run_without(factory: Any) -> None:
         for member in member_list:
             try:
                 members += original(self, [member], group_name, overrides, registry)
-            except NoPrompts as error:
+            except NoPromptsError as error:
                 reason = error
                 _log.warning("%s runs without %s: %s", group_name, member, error)
         if reason is not None and not members:
-            raise NoPrompts(f"{group_name} has no task with prompts; the last reason: {reason}") from reason
+            raise NoPromptsError(f"{group_name} has no task with prompts; the last reason: {reason}") from reason
         return members
 
     factory._build_group_members = build_group_members

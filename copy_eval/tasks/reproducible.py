@@ -1,4 +1,4 @@
-"""Texts that a tokenizer cannot write: one that normalises (NFKC, small letters, no accents) gives another text back."""
+"""Texts that a tokenizer cannot write: one that normalises (NFKC, small letters) gives another text back."""
 
 from collections.abc import Callable, Sequence
 

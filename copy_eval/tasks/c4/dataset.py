@@ -9,7 +9,7 @@ from datasets import Dataset, DatasetDict
 from copy_eval.tasks.c4.chunks import draw_chunk, render_prompt, without_line_breaks
 from copy_eval.tasks.c4.documents import read_corpus
 from copy_eval.tasks.length_tokenizer import LengthTokenizer, encode_all, load_length_tokenizer
-from copy_eval.tasks.no_prompts import NoPrompts
+from copy_eval.tasks.no_prompts import NoPromptsError
 from copy_eval.tasks.reproducible import find_unreproducible
 from copy_eval.tasks.settings import read_optional_text, read_text, read_whole_number, refuse_near_misses
 
@@ -29,7 +29,7 @@ def build_dataset(metadata: MutableMapping[str, object], length: int, variant: s
         variant: one of ``chunks.VARIANTS``.
 
     Raises:
-        NoPrompts: if the text is too short.
+        NoPromptsError: if the text is too short.
         UserError: for a misspelt setting, a value that does not fit, or a text that cannot be had.
     """
     refuse_near_misses(metadata, SETTINGS)
@@ -59,8 +59,8 @@ def _check_fidelity(texts: tuple[str, ...], tokenizer: LengthTokenizer, source: 
     tokens = dict(zip(texts, encode_all(texts, tokenizer), strict=True))
     if changed := find_unreproducible(texts, tokens.__getitem__, tokenizer.decode):
         _log.warning(
-            "the length tokenizer changes %d of the %d documents of %s (letters or spaces, as with Unicode normalisation "
-            "or small letters): their chunks are cut from what it makes of them",
+            "the length tokenizer changes %d of the %d documents of %s (letters or spaces, as with Unicode "
+            "normalisation or small letters): their chunks are cut from what it makes of them",
             len(changed), len(texts), source,
         )  # fmt: skip
 
@@ -68,7 +68,7 @@ def _check_fidelity(texts: tuple[str, ...], tokenizer: LengthTokenizer, source: 
 def _check_size(available: int, length: int, num_samples: int, source: str) -> None:
     """Refuse a text shorter than one chunk; warn of one that is too short for chunks that share nothing."""
     if available < length:
-        raise NoPrompts(f"a chunk of {length} tokens needs more text than the {available} tokens of {source}")
+        raise NoPromptsError(f"a chunk of {length} tokens needs more text than the {available} tokens of {source}")
     if available < length * num_samples:
         _log.warning(
             "%d chunks of %d tokens from the %d tokens of %s overlap: the standard errors are too small",

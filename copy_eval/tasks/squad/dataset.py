@@ -6,7 +6,7 @@ from collections.abc import MutableMapping
 from datasets import Dataset, DatasetDict
 
 from copy_eval.tasks.length_tokenizer import load_length_tokenizer
-from copy_eval.tasks.no_prompts import NoPrompts
+from copy_eval.tasks.no_prompts import NoPromptsError
 from copy_eval.tasks.sampling import draw_distinct, example_rng
 from copy_eval.tasks.settings import read_optional_text, read_text, read_whole_number, refuse_near_misses
 from copy_eval.tasks.squad.paragraphs import read_paragraphs, render_prompt
@@ -27,7 +27,7 @@ def build_dataset(metadata: MutableMapping[str, object], length: int, below: int
         below: more tokens than a paragraph may have; None for no bound.
 
     Raises:
-        NoPrompts: if the bucket is empty.
+        NoPromptsError: if the bucket is empty.
         UserError: for a misspelt setting, a value that does not fit, or paragraphs that cannot be had.
     """
     refuse_near_misses(metadata, SETTINGS)
@@ -70,7 +70,7 @@ def build_dataset(metadata: MutableMapping[str, object], length: int, below: int
 def _check_size(available: int, wanted: int, tokens: str, source: str) -> None:
     """Refuse an empty bucket; say how many paragraphs a small one has."""
     if available == 0:
-        raise NoPrompts(f"{source}: no paragraph of {tokens} tokens has two questions with an answer")
+        raise NoPromptsError(f"{source}: no paragraph of {tokens} tokens has two questions with an answer")
     if available < wanted:
         _log.warning(
             "%d paragraphs of %s tokens in %s: all are asked, %d were wanted", available, tokens, source, wanted

@@ -152,7 +152,7 @@ def test_a_group_whose_buckets_are_all_empty_is_refused_in_one_line(
     for group, members in groups.items():
         (tmp_path / f"{group}.yaml").write_text(f"group: {group}\ntask: [{', '.join(members)}]\n")
     manager = TaskManager(include_path=[TASKS, tmp_path], include_defaults=False, metadata=short_paragraphs)
-    with pytest.raises(UserError, match="long has no task with prompts; the last reason: .* of 400 or more") as raised:
+    with pytest.raises(UserError, match=r"long has no task with prompts; the last reason: .* of 400 or more") as raised:
         manager.load(["long"])
     assert "\n" not in str(raised.value)
     loaded = manager.load(["both"])

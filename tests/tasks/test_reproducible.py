@@ -16,7 +16,7 @@ TEXTS = [
     "the small fox",
     "The Fox",
     "\N{LATIN SMALL LIGATURE FI}re",
-    "caf\N{LATIN SMALL LETTER E WITH ACUTE}",
+    "\N{LATIN SMALL LETTER E WITH ACUTE}t\N{LATIN SMALL LETTER E WITH ACUTE}",
     " a fox ",
 ]
 

@@ -172,8 +172,15 @@ def _report_user_errors(harness: "Any") -> None:
     harness.HarnessCLI.execute = execute
 
 
+def _let_groups_run_without_empty_tasks(factory: "Any") -> None:
+    from copy_eval.tasks.no_prompts import let_groups_run_without
+
+    let_groups_run_without(factory.TaskFactory)
+
+
 HOOKS: "dict[str, Callable[[Any], None]]" = {
     "lm_eval.api.registry": _register_models,
+    "lm_eval.tasks._factory": _let_groups_run_without_empty_tasks,
     "lm_eval.tasks.manager": _scan_our_tasks,
     "lm_eval.evaluator": _hand_over_model,
     "lm_eval._cli.harness": _report_user_errors,

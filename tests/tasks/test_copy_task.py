@@ -18,7 +18,7 @@ from copy_eval.tasks.copy_task import UnlessOverContext
 from copy_eval.tasks.phonebook.scoring import share_of_wrong
 from tests.tasks.oracle import evaluate, look_up
 
-METRICS = ("exact_match", "digit_accuracy", "wrong_is_other_entry", "wrong_not_in_book")
+METRICS = ("exact_match", "contains", "digit_accuracy", "wrong_is_other_entry", "wrong_not_in_book")
 
 
 def with_context(characters: int) -> Callable[[str], str]:

@@ -17,6 +17,7 @@ from itertools import chain
 from typing import Protocol
 
 from copy_eval.errors import UserError
+from copy_eval.tasks.no_prompts import NoPromptsError
 from copy_eval.tasks.sampling import draw_below, draw_distinct, example_rng
 
 JOINED = 10
@@ -67,7 +68,8 @@ def draw_chunk(
     It depends on the arguments alone; the two variants of a chunk stand in the same documents at the same place.
 
     Raises:
-        UserError: for an unknown variant, or if no such chunk is found in 100 draws.
+        NoPromptsError: if no such chunk is found in 100 draws.
+        UserError: for an unknown variant.
     """
     if variant not in VARIANTS:
         raise UserError(f"unknown variant {variant!r} of the copying task: choose one of {', '.join(VARIANTS)}")
@@ -85,7 +87,7 @@ def draw_chunk(
         text = fit(piece, length, codec)
         if text is not None:
             return text
-    raise UserError(
+    raise NoPromptsError(
         f"no chunk of exactly {length} tokens was found in {_DRAWS} draws from {len(documents)} documents: "
         "the text is too short, or has no spaces or many broken characters"
     )

@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import MutableMapping
+from functools import lru_cache
 
 from datasets import Dataset, DatasetDict
 
-from copy_eval.errors import UserError
 from copy_eval.tasks.c4.chunks import draw_chunk, render_prompt, without_line_breaks
 from copy_eval.tasks.c4.documents import read_corpus
-from copy_eval.tasks.length_tokenizer import encode_all, load_length_tokenizer
+from copy_eval.tasks.length_tokenizer import LengthTokenizer, encode_all, load_length_tokenizer
+from copy_eval.tasks.no_prompts import NoPromptsError
+from copy_eval.tasks.reproducible import find_unreproducible
 from copy_eval.tasks.settings import read_optional_text, read_text, read_whole_number, refuse_near_misses
 
 _log = logging.getLogger(__name__)
@@ -27,7 +29,8 @@ def build_dataset(metadata: MutableMapping[str, object], length: int, variant: s
         variant: one of ``chunks.VARIANTS``.
 
     Raises:
-        UserError: for a misspelt setting, a value that does not fit, or a text that cannot be had or is too short.
+        NoPromptsError: if the text is too short.
+        UserError: for a misspelt setting, a value that does not fit, or a text that cannot be had.
     """
     refuse_near_misses(metadata, SETTINGS)
     num_samples = read_whole_number(metadata, "num_samples", minimum=1)
@@ -36,7 +39,9 @@ def build_dataset(metadata: MutableMapping[str, object], length: int, variant: s
     path = read_optional_text(metadata, "c4_path")
     tokenizer = load_length_tokenizer(read_text(metadata, "length_tokenizer"))
     corpus = read_corpus(path)
-    documents = encode_all(tuple(map(without_line_breaks, corpus.documents)), tokenizer)
+    texts = tuple(map(without_line_breaks, corpus.documents))
+    documents = encode_all(texts, tokenizer)
+    _check_fidelity(texts, tokenizer, corpus.source)
     _check_size(sum(map(len, documents)), tokens, num_samples, corpus.source)
     records = []
     for index in range(num_samples):
@@ -48,10 +53,22 @@ def build_dataset(metadata: MutableMapping[str, object], length: int, variant: s
     return DatasetDict({"test": Dataset.from_list(records)})
 
 
+@lru_cache(maxsize=2)  # one warning for all lengths of a group
+def _check_fidelity(texts: tuple[str, ...], tokenizer: LengthTokenizer, source: str) -> None:
+    """Warn of a length tokenizer that normalises: the chunks are not what stands in the text."""
+    tokens = dict(zip(texts, encode_all(texts, tokenizer), strict=True))
+    if changed := find_unreproducible(texts, tokens.__getitem__, tokenizer.decode):
+        _log.warning(
+            "the length tokenizer changes %d of the %d documents of %s (letters or spaces, as with Unicode "
+            "normalisation or small letters): their chunks are cut from what it makes of them",
+            len(changed), len(texts), source,
+        )  # fmt: skip
+
+
 def _check_size(available: int, length: int, num_samples: int, source: str) -> None:
     """Refuse a text shorter than one chunk; warn of one that is too short for chunks that share nothing."""
     if available < length:
-        raise UserError(f"a chunk of {length} tokens needs more text than the {available} tokens of {source}")
+        raise NoPromptsError(f"a chunk of {length} tokens needs more text than the {available} tokens of {source}")
     if available < length * num_samples:
         _log.warning(
             "%d chunks of %d tokens from the %d tokens of %s overlap: the standard errors are too small",

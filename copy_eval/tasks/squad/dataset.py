@@ -5,8 +5,8 @@ from collections.abc import MutableMapping
 
 from datasets import Dataset, DatasetDict
 
-from copy_eval.errors import UserError
 from copy_eval.tasks.length_tokenizer import load_length_tokenizer
+from copy_eval.tasks.no_prompts import NoPromptsError
 from copy_eval.tasks.sampling import draw_distinct, example_rng
 from copy_eval.tasks.settings import read_optional_text, read_text, read_whole_number, refuse_near_misses
 from copy_eval.tasks.squad.paragraphs import read_paragraphs, render_prompt
@@ -18,7 +18,7 @@ SETTINGS = ("num_samples", "data_seed", "squad_path", "length_tokenizer")
 
 
 def build_dataset(metadata: MutableMapping[str, object], length: int, below: int | None = None) -> DatasetDict:
-    """Draw the records of one bucket: prompt, answer, index, tokens of the paragraph, all gold answers.
+    """Draw the records of one bucket: prompt, answer, index, tokens of the paragraph, all gold answers, its article.
 
     Args:
         metadata: the task's, in which lm-eval has mixed ``--metadata`` and the model's arguments. Gets ``text_source``,
@@ -27,7 +27,8 @@ def build_dataset(metadata: MutableMapping[str, object], length: int, below: int
         below: more tokens than a paragraph may have; None for no bound.
 
     Raises:
-        UserError: for a misspelt setting, a value that does not fit, paragraphs that cannot be had, or an empty bucket.
+        NoPromptsError: if the bucket is empty.
+        UserError: for a misspelt setting, a value that does not fit, or paragraphs that cannot be had.
     """
     refuse_near_misses(metadata, SETTINGS)
     num_samples = read_whole_number(metadata, "num_samples", minimum=1)
@@ -56,6 +57,7 @@ def build_dataset(metadata: MutableMapping[str, object], length: int, below: int
                 "index": index,
                 "tokens": tokens,
                 "answers": answers,
+                "article": paragraph.article,
             }
         )
     metadata["text_source"] = collection.source
@@ -68,7 +70,7 @@ def build_dataset(metadata: MutableMapping[str, object], length: int, below: int
 def _check_size(available: int, wanted: int, tokens: str, source: str) -> None:
     """Refuse an empty bucket; say how many paragraphs a small one has."""
     if available == 0:
-        raise UserError(f"{source}: no paragraph of {tokens} tokens has two questions with an answer")
+        raise NoPromptsError(f"{source}: no paragraph of {tokens} tokens has two questions with an answer")
     if available < wanted:
         _log.warning(
             "%d paragraphs of %s tokens in %s: all are asked, %d were wanted", available, tokens, source, wanted

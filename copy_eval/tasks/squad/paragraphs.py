@@ -22,6 +22,7 @@ import datasets
 
 from copy_eval.errors import UserError
 from copy_eval.tasks.hub import explain_failure
+from copy_eval.tasks.squad.scoring import counting
 
 SQUAD = {
     "path": "rajpurkar/squad_v2",
@@ -30,13 +31,14 @@ SQUAD = {
 }
 """The arguments of ``datasets.load_dataset`` for SQuAD 2.0's development set, as it stood on that commit."""
 
-Row = tuple[str, str, list[str]]
-"""A paragraph's text, a question about it, and its gold answers: none for an impossible question."""
+Row = tuple[str, str, str, list[str]]
+"""An article's title, the text of a paragraph of it, a question about that, and its gold answers: none for an
+impossible question."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question with its gold answers, each once, at least one."""
+    """A question with its gold answers, each once, at least one, and none of them empty to the score."""
 
     text: str
     answers: tuple[str, ...]
@@ -44,8 +46,9 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """A paragraph with its first two questions that have an answer."""
+    """A paragraph with its first two questions that have an answer, and the title of its article."""
 
+    article: str
     text: str
     solved: Question
     asked: Question
@@ -61,7 +64,8 @@ class Collection:
     @property
     def sha256(self) -> str:
         """Return the hash of the paragraphs with their questions and answers, in hexadecimal."""
-        return hashlib.sha256(json.dumps([astuple(paragraph) for paragraph in self.paragraphs]).encode()).hexdigest()
+        read = [(paragraph.text, astuple(paragraph.solved), astuple(paragraph.asked)) for paragraph in self.paragraphs]
+        return hashlib.sha256(json.dumps(read).encode()).hexdigest()
 
 
 def render_prompt(paragraph: Paragraph) -> str:
@@ -73,7 +77,8 @@ def render_prompt(paragraph: Paragraph) -> str:
 def read_paragraphs(path: str | None) -> Collection:
     """Return the paragraphs of SQuAD 2.0's development set, or of the official JSON file at ``path``, v1.1 or v2.0.
 
-    A paragraph with fewer than two questions that have an answer is left out.
+    A paragraph with fewer than two questions that have an answer is left out. An answer that is empty to the score
+    (``.``) is none.
 
     Raises:
         UserError: if the file or the hub does not give them, or none is left.
@@ -90,19 +95,21 @@ def read_paragraphs(path: str | None) -> Collection:
 
 def _group(rows: Iterable[Row]) -> Iterator[Paragraph]:
     questions: dict[str, list[Question]] = {}
-    for text, question, answers in rows:
+    articles: dict[str, str] = {}
+    for article, text, question, answers in rows:
         asked = questions.setdefault(text, [])
-        if answers:
-            asked.append(Question(question, tuple(dict.fromkeys(answers))))
+        articles.setdefault(text, article)
+        if kept := counting(answers):
+            asked.append(Question(question, tuple(dict.fromkeys(kept))))
     for text, asked in questions.items():
         if len(asked) >= 2:
-            yield Paragraph(text, *asked[:2])
+            yield Paragraph(articles[text], text, *asked[:2])
 
 
 def _download() -> list[Row]:
     with explain_failure(SQUAD["path"], "give the official JSON file with --metadata squad_path=FILE"):
         rows = datasets.load_dataset(**SQUAD)
-    return [(row["context"], row["question"], row["answers"]["text"]) for row in rows]
+    return [(row["title"], row["context"], row["question"], row["answers"]["text"]) for row in rows]
 
 
 def _read_official_json(path: str) -> list[Row]:
@@ -114,12 +121,13 @@ def _read_official_json(path: str) -> list[Row]:
         raise UserError(f"squad_path={path}: no JSON file ({error})") from error
     try:
         return [
-            (paragraph["context"], question["question"], [answer["text"] for answer in question["answers"]])
-            for article in content["data"]
+            (title, paragraph["context"], question["question"], [answer["text"] for answer in question["answers"]])
+            for number, article in enumerate(content["data"], start=1)
+            for title in [article.get("title") or f"article {number}"]
             for paragraph in article["paragraphs"]
             for question in paragraph["qas"]
         ]
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise UserError(
             f"squad_path={path}: not in SQuAD's official layout "
             "(data > paragraphs > context and qas > question and answers > text)"

@@ -41,12 +41,20 @@ def contains(answer: str, gold: str) -> float:
     return float(f" {normalise(gold)} " in f" {normalise(answer)} ")
 
 
+def counting(golds: Sequence[str]) -> list[str]:
+    """Return the gold answers that the official script counts: those that ``normalise`` leaves something of."""
+    return [gold for gold in golds if normalise(gold)]
+
+
 def best(metric: Callable[[str, str], float], answer: str, golds: Sequence[str]) -> float:
-    """Return the highest score of ``answer`` against any of the gold answers."""
+    """Return the highest score of ``answer`` against any of the gold answers, of which there is at least one."""
     return max(metric(answer, gold) for gold in golds)
 
 
 def score(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
-    """Score the response ``results[0]`` to the record ``doc``."""
-    answer = read_answer(results[0])
-    return {metric.__name__: best(metric, answer, doc["answers"]) for metric in (exact_match, f1, contains)}
+    """Score the response ``results[0]`` to the record ``doc``.
+
+    Where no gold answer counts, the empty answer is the right one, as in SQuAD 2.0's official script.
+    """
+    answer, golds = read_answer(results[0]), counting(doc["answers"]) or [""]
+    return {metric.__name__: best(metric, answer, golds) for metric in (exact_match, f1, contains)}

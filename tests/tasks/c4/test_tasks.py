@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from lm_eval.tasks import TaskManager
+from tokenizers import Tokenizer, normalizers
 
+import copy_eval
 from copy_eval.errors import UserError
 from copy_eval.tasks.length_tokenizer import load_length_tokenizer
 from tests.tasks.conftest import WORDS
@@ -116,6 +118,33 @@ def test_a_text_too_short_for_chunks_of_their_own_is_used_with_one_warning(
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("9 chunks of 600 tokens from the ")
     assert caplog.messages[0].endswith("overlap: the standard errors are too small")
+
+
+def test_a_length_tokenizer_that_normalises_is_named_in_one_warning_for_all_lengths(
+    own_text: dict[str, Any], text_file: Path, tokenizer_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text_file.write_text(text_file.read_text() + "\n\nThe Fox and the Dog.\n\nA \N{LATIN SMALL LIGATURE FI}rst word.")
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.save(str(tmp_path / "small_letters.json"))
+    settings = own_text | {"num_samples": 1}
+    with caplog.at_level(logging.WARNING, "copy_eval"):
+        load(["c4_copy_25", "c4_copy_50"], settings)
+        assert caplog.messages == []
+        load(["c4_copy_25", "c4_copy_50"], settings | {"length_tokenizer": str(tmp_path / "small_letters.json")})
+    [message] = caplog.messages
+    assert message.startswith(f"the length tokenizer changes 2 of the 102 documents of {text_file} ")
+
+
+def test_a_group_runs_without_the_lengths_that_its_text_is_too_short_for(
+    own_text: dict[str, Any], text_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy_eval.register()
+    text_file.write_text(f"{WORDS} " * 3)
+    with caplog.at_level(logging.WARNING, "copy_eval"):
+        results = evaluate(copy, ["c4_copy"], own_text)
+    assert results["group_subtasks"]["c4_copy"] == ["c4_copy_25", "c4_copy_50"]
+    assert sum(message.startswith("c4_copy runs without c4_copy_") for message in caplog.messages) == 5
 
 
 def test_a_text_shorter_than_one_chunk_is_refused(own_text: dict[str, Any], text_file: Path) -> None:

@@ -12,8 +12,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 from copy_eval.errors import UserError
+from copy_eval.tasks.length_tokenizer import load_length_tokenizer
 from copy_eval.tasks.phonebook.generator import draw_example
 from tests.tasks.oracle import TASKS, evaluate, look_up
+from tests.tasks.real_data import NEOX_TOKENIZER, needs_real_data
 
 GRID, LONG_GRID = (10, 20, 40, 80, 120, 160), (320, 640, 1280)
 GROUPS = {
@@ -95,10 +97,9 @@ def test_a_prompt_ends_at_the_colon_and_the_target_follows_a_space() -> None:
 
 def test_generation_is_greedy_and_ends_at_the_line() -> None:
     options = load(["phonebook_copy_dashed_10"], num_samples=1)["phonebook_copy_dashed_10"].config.generation_kwargs
-    longest_answer = len(b" 609-323-7777\n")
     assert options["until"] == ["\n"]
     assert options["do_sample"] is False
-    assert options["max_gen_toks"] >= longest_answer
+    assert options["max_gen_toks"] >= len(b" 609-323-7777\n")
 
 
 def test_the_prompts_of_every_task_have_the_fingerprint_in_the_readme() -> None:
@@ -124,7 +125,7 @@ def test_a_perfect_model_scores_one_and_its_samples_hold_the_depth() -> None:
     results = evaluate(look_up, ["phonebook_copy_10", "phonebook_copy_dashed_10"], {"num_samples": 20})
     for name in ("phonebook_copy_10", "phonebook_copy_dashed_10"):
         task = results["results"][name]
-        assert task["exact_match,none"] == task["digit_accuracy,none"] == 1.0
+        assert task["exact_match,none"] == task["contains,none"] == task["digit_accuracy,none"] == 1.0
         assert task["wrong_is_other_entry,none"] == task["wrong_not_in_book,none"] == "N/A"
         depths = [sample["doc"]["depth"] for sample in results["samples"][name]]
         assert len(set(depths)) > 3
@@ -145,6 +146,28 @@ def test_a_model_that_always_reads_the_first_line_answers_with_another_entry() -
     assert task["exact_match_stderr,none"] == pytest.approx(math.sqrt(share * (1 - share) / 99))
     assert task["wrong_is_other_entry,none"] == 1.0
     assert task["wrong_not_in_book,none"] == 0.0
+
+
+def test_a_chat_model_that_answers_in_a_sentence_shows_in_contains_and_in_no_other_score() -> None:
+    def chat(prompt: str) -> str:
+        number = look_up(prompt).strip().replace("-", "")
+        return f"The number is ({number[:3]}) {number[3:6]}-{number[6:]}."
+
+    names = ["phonebook_copy_10", "phonebook_copy_dashed_10", "phonebook_reversed_10"]
+    results = evaluate(chat, names, {"num_samples": 10}, bootstrap_iters=10)["results"]
+    for name in names:
+        assert (results[name]["exact_match,none"], results[name]["contains,none"]) == (0.0, 1.0)
+        assert results[name]["wrong_is_other_entry,none"] == results[name]["wrong_not_in_book,none"] == 0.0
+
+
+@needs_real_data
+def test_the_longest_sentence_of_a_chat_model_is_not_cut_before_its_number() -> None:
+    tokenizer = load_length_tokenizer(str(NEOX_TOKENIZER))
+    task = load(["phonebook_copy_dashed_40"])["phonebook_copy_dashed_40"]
+    for doc in task.test_docs():
+        name = doc["prompt"].rsplit("\n", 1)[-1].removesuffix(":")
+        answer = f" According to the phonebook, the phone number for {name} is {doc['answer']}."
+        assert len(tokenizer.encode(answer)) <= task.config.generation_kwargs["max_gen_toks"]
 
 
 def test_a_model_that_invents_numbers_answers_with_what_is_not_in_the_book() -> None:

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.text import squad
+from torchmetrics.functional.text.squad import _normalize_text
 
 from copy_eval.tasks.squad.scoring import best, contains, exact_match, f1, normalise, read_answer, score
 
@@ -35,6 +36,27 @@ def test_exact_match_and_f1_agree_with_torchmetrics(answer: str, golds: list[str
     )
     assert best(exact_match, answer, golds) * 100 == reference["exact_match"].item()
     assert best(f1, answer, golds) * 100 == pytest.approx(reference["f1"].item(), abs=1e-4)
+
+
+@given(WORDS | st.text(), st.lists(WORDS | st.just("."), min_size=1, max_size=4))
+def test_gold_answers_that_normalise_to_nothing_are_dropped_as_the_official_script_does(
+    answer: str, golds: list[str]
+) -> None:
+    answer = read_answer(answer)
+    counting = [gold for gold in golds if _normalize_text(gold)] or [""]
+    reference = squad(
+        [{"prediction_text": answer, "id": "1"}],
+        [{"answers": {"answer_start": [0] * len(counting), "text": counting}, "id": "1"}],
+    )
+    scores = score({"answers": golds}, [answer])
+    assert scores["exact_match"] * 100 == reference["exact_match"].item()
+    assert scores["f1"] * 100 == pytest.approx(reference["f1"].item(), abs=1e-4)
+
+
+def test_an_empty_answer_is_wrong_where_one_gold_answer_of_several_is_a_full_stop() -> None:
+    doc = {"answers": [".", "France"]}
+    assert score(doc, [""]) == {"exact_match": 0.0, "f1": 0.0, "contains": 0.0}
+    assert score(doc, ["France."]) == {"exact_match": 1.0, "f1": 1.0, "contains": 1.0}
 
 
 @given(WORDS | st.text(), WORDS | st.text())

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from lm_eval.tasks import TaskManager
 
+import copy_eval
 from copy_eval.errors import UserError
 from copy_eval.tasks.length_tokenizer import load_length_tokenizer
+from tests.conftest import Environment
 from tests.tasks.oracle import TASKS, evaluate
 from tests.tasks.real_data import C4_SAMPLE, NEOX_TOKENIZER, SQUAD_PART, needs_real_data
 
@@ -32,14 +34,15 @@ def own_paragraphs(tmp_path: Path, tokenizer_file: Path) -> dict[str, Any]:
         {
             "context": f"Number {number}." + " the" * (5 * number),
             "qas": [
-                {"question": "Which word?", "answers": [{"text": "the"}]},
+                {"question": "Which word is first?", "answers": [{"text": "Number"}]},
                 {"question": "Which number?", "answers": [{"text": f"Number {number}"}, {"text": f"{number}"}]},
             ],
         }
         for number in range(120)
     ]
     file = tmp_path / "squad.json"
-    file.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    articles = [{"title": f"Ten {ten}", "paragraphs": paragraphs[ten : ten + 10]} for ten in range(0, 120, 10)]
+    file.write_text(json.dumps({"data": articles}))
     return {"squad_path": str(file), "length_tokenizer": str(tokenizer_file), "num_samples": 5}
 
 
@@ -64,6 +67,8 @@ def test_a_bucket_holds_paragraphs_of_the_lengths_that_its_name_says(own_paragra
         fewest, below = BUCKETS[name]
         assert task.config.dataset_kwargs["length"] == fewest
         for index, doc in enumerate(task.test_docs()):
+            number = int(answer(doc["prompt"]).split("\n")[0])
+            assert doc["article"] == f"Ten {number // 10 * 10}"
             tokens = len(tokenizer.encode(doc["prompt"].split("\n\n")[0]))
             assert fewest <= tokens < (below or 10**6)
             assert (doc["tokens"], doc["index"]) == (tokens, index)
@@ -115,6 +120,63 @@ def test_an_empty_bucket_is_refused(own_paragraphs: dict[str, Any], tmp_path: Pa
         manager.load(["squad_own"])
 
 
+@pytest.fixture
+def short_paragraphs(own_paragraphs: dict[str, Any]) -> dict[str, Any]:
+    """Settings for the first thirty paragraphs, none of 200 tokens or more."""
+    file = Path(own_paragraphs["squad_path"])
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({"data": content["data"][:3]}))
+    return own_paragraphs
+
+
+def test_a_group_runs_without_its_empty_buckets_and_says_why(
+    short_paragraphs: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    copy_eval.register()
+    with caplog.at_level(logging.WARNING, "copy_eval"):
+        results = evaluate(answer, ["squad_by_length"], short_paragraphs)
+    full, empty = list(BUCKETS)[:3], list(BUCKETS)[3:]
+    assert results["group_subtasks"]["squad_by_length"] == full
+    assert [results["results"][name]["exact_match,none"] for name in full] == [1.0, 1.0, 1.0]
+    assert not set(empty) & set(results["results"])
+    skipped = [message for message in caplog.messages if "runs without" in message]
+    assert [message.split(":")[0] for message in skipped] == [f"squad_by_length runs without {name}" for name in empty]
+    assert skipped[-1].endswith("no paragraph of 400 or more tokens has two questions with an answer")
+
+
+def test_a_group_whose_buckets_are_all_empty_is_refused_in_one_line(
+    short_paragraphs: dict[str, Any], tmp_path: Path
+) -> None:
+    copy_eval.register()
+    groups = {"long": list(BUCKETS)[3:], "both": ["long", "squad_by_length_0_100"]}
+    for group, members in groups.items():
+        (tmp_path / f"{group}.yaml").write_text(f"group: {group}\ntask: [{', '.join(members)}]\n")
+    manager = TaskManager(include_path=[TASKS, tmp_path], include_defaults=False, metadata=short_paragraphs)
+    with pytest.raises(UserError, match=r"long has no task with prompts; the last reason: .* of 400 or more") as raised:
+        manager.load(["long"])
+    assert "\n" not in str(raised.value)
+    loaded = manager.load(["both"])
+    assert (list(loaded["tasks"]), list(loaded["groups"])) == (["squad_by_length_0_100"], ["both"])
+
+
+def test_a_bare_lm_eval_runs_the_group_without_its_empty_buckets(
+    installed: Environment, short_paragraphs: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = ["--metadata", json.dumps(short_paragraphs)]
+    arguments = ["--model", "dummy", *settings, "--output_path", str(tmp_path / "out")]
+    done = installed.run("python", "-m", "lm_eval", "run", "--tasks", "squad_by_length", *arguments)
+    assert done.returncode == 0, done.stderr
+    [file] = (tmp_path / "out").rglob("results_*.json")
+    scored = {name for name, scores in json.loads(file.read_text())["results"].items() if "f1,none" in scores}
+    assert scored == set(list(BUCKETS)[:3])
+    assert done.stderr.count("squad_by_length runs without squad_by_length_") == len(BUCKETS) - 3
+    alone = installed.run("python", "-m", "lm_eval", "run", "--tasks", "squad_by_length_400_plus", *arguments)
+    assert alone.returncode == 2
+    assert alone.stderr.splitlines()[-1].startswith("copy-eval: ")
+    assert "no paragraph of 400 or more tokens" in alone.stderr
+    assert "Traceback" not in alone.stderr
+
+
 def test_a_misspelt_setting_is_refused(own_paragraphs: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="unknown setting 'squadpath' in the metadata: did you mean 'squad_path'"):
         load(["squad_by_length_0_100"], own_paragraphs | {"squadpath": "x"})
@@ -124,6 +186,10 @@ def test_a_misspelt_setting_is_refused(own_paragraphs: dict[str, Any]) -> None:
 def test_the_whole_group_runs_all_three_experiments_on_real_text() -> None:
     metadata = {"c4_path": str(C4_SAMPLE), "squad_path": str(SQUAD_PART), "length_tokenizer": str(NEOX_TOKENIZER)}
     results = evaluate(lambda prompt: prompt.split("\n\n")[0], ["copy_eval"], metadata | {"num_samples": 20})
+    pinned = "ce0bb3d5ca43273e8f0b48fb581129f0f8585abbe62262d6be9392138130fc97"
+    read = results["configs"]["squad_by_length_0_100"]["metadata"]
+    assert read["prompts_sha256"] == pinned
+    assert read["text_sha256"] == "22c8a45d571016e4b02f12178ff86a324d4ffdfe7f94c1d5926c1891ae586276"
     names = {name for name, scores in results["results"].items() if "exact_match,none" in scores}
     assert len(names) == 6 + 7 + 7
     assert set(BUCKETS) < names

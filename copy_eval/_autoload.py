@@ -1,7 +1,7 @@
 """Plugs the tasks and adapters into lm-eval, whose releases up to 0.4.13 look for neither in other packages.
 
 ``copy_eval_autoload.pth`` runs ``connect`` whenever Python starts. All it does then is put a finder on
-``sys.meta_path`` that waits for four modules of lm-eval; once such a module has loaded, its hook below runs.
+``sys.meta_path`` that waits for five modules of lm-eval; once such a module has loaded, its hook below runs.
 
 Every Python start of the environment pays for this file, so it imports nothing at the top but what Python has loaded by
 then, and nothing in it may raise: a hook that fails is noted in ``errors``, and lm-eval runs on without us.
@@ -131,7 +131,7 @@ def _scan_our_tasks(manager: "Any") -> None:
 def _hand_over_model(evaluator: "Any") -> None:
     """Let ``evaluate`` tell our tasks which model will be asked, so that they can see if the prompts fit.
 
-    lm-eval shows a task the answers alone, and its backends cut a prompt that is too long without a word in the results.
+    lm-eval shows a task the answers alone, and no result says that a backend cut prompts that are too long.
     """
     import functools
     import inspect

@@ -15,6 +15,7 @@ from lm_eval.api.task import ConfigurableTask
 from copy_eval.errors import UserError
 from copy_eval.over_context import OVER_CONTEXT, is_over_context, tokens_that_fit
 from copy_eval.tasks.fingerprint import fingerprint
+from copy_eval.tasks.reproducible import describe_unreproducible, find_unreproducible
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class CopyTask(ConfigurableTask):
                 )
 
         self._check_context()
+        self._check_tokenizer()
 
     def _check_context(self) -> None:
         """Find the prompts that the model's backend will cut, and log whether that could be found out."""
@@ -104,6 +106,14 @@ class CopyTask(ConfigurableTask):
                 "%s: %d prompts exceed the model's context, and its backend cuts them; they are not scored",
                 self.task_name, len(cut),
             )  # fmt: skip
+
+    def _check_tokenizer(self) -> None:
+        """Warn of a tokenizer that cannot write the answers, where they have to be written letter by letter."""
+        if self.config.metadata.get("headline_metric") or not getattr(self._lm, "tokenizer", None):
+            return  # SQuAD's scores ignore case and space
+        answers = [instance.doc["answer"] for instance in self.instances]
+        if found := find_unreproducible(answers, self._lm.tok_encode, self._lm.tok_decode):
+            _log.warning("%s", describe_unreproducible(self.task_name, answers, found))
 
     def process_results(self, doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
         """Score one answer; a prompt that was refused or cut has ``OVER_CONTEXT`` in the place of every score."""

@@ -14,8 +14,8 @@ def write_results(
     """Write what an evaluation of ``model`` with these scores by length leaves behind, and return the result file.
 
     With ``log_samples`` the first prompts are right and the last ones wrong, every other of these with another entry's
-    number; the depth of the entries grows from the first prompt to the last. ``metadata`` is the task's, and
-    ``config`` what lm-eval logs of the run, such as ``model_revision``.
+    number and every twentieth with the right one in other words; the depth of the entries grows from the first prompt
+    to the last. ``metadata`` is the task's, and ``config`` what lm-eval logs of the run, such as ``model_revision``.
     """
     names = {f"{task}_{length}": length for length in scores}
     stamp = f"2026-11-21T06-25-40.{round(date * 1000):06d}"
@@ -72,7 +72,7 @@ def _hash(text: str) -> str:
 
 def _sample(index: int, score, sha):
     sample = {
-        "metrics": ["exact_match", "wrong_is_other_entry", "wrong_not_in_book"],
+        "metrics": ["exact_match", "contains", "wrong_is_other_entry", "wrong_not_in_book"],
         "doc_id": index,
         "doc": {"prompt": f"prompt {index}", "answer": "8", "index": index, "depth": index / (PROMPTS - 1)},
         "doc_hash": _hash(f"doc {index}"),
@@ -80,18 +80,22 @@ def _sample(index: int, score, sha):
         "target_hash": _hash("8"),
     }
     if isinstance(score, str):
-        return sample | dict.fromkeys(("exact_match", "wrong_is_other_entry", "wrong_not_in_book"), score)
+        return sample | dict.fromkeys(("exact_match", "contains", "wrong_is_other_entry", "wrong_not_in_book"), score)
     right = index < round(score * PROMPTS)
     other = None if right else float(index % 2)
+    contains = right or index % 20 == 8
     return sample | {
         "exact_match": float(right),
+        "contains": float(contains),
         "wrong_is_other_entry": other,
-        "wrong_not_in_book": None if right else 1 - other,
+        "wrong_not_in_book": None if right else float(not other and not contains),
     }
 
 
 def _wrong_shares(samples):
-    shares = {}
+    shares = {"contains,none": "over context"}
+    if isinstance(samples[0]["contains"], float):
+        shares["contains,none"] = sum(sample["contains"] for sample in samples) / len(samples)
     for metric in ("wrong_is_other_entry", "wrong_not_in_book"):
         kinds = [sample[metric] for sample in samples if sample[metric] is not None]
         refused = "over context" in kinds

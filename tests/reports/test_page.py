@@ -118,12 +118,13 @@ def test_wrong_answers_of_an_over_context_length_are_not_counted_as_none(report)
             "other_entry": pd.array([0.6, None], dtype="Float64"),
             "not_in_book": pd.array([0.4, None], dtype="Float64"),
             "elsewhere": pd.array([0.0, None], dtype="Float64"),
+            "right_number": pd.array([0.0, None], dtype="Float64"),
         }
     )
     [table] = wrong_answers_tables(wrong, {"phonebook_copy": "phonebook_copy"}, models_of(report))
     assert [[cell.text for cell in row.cells] for row in table.rows] == [
-        ["small", "20", "50", "25", "60.0", "0.0", "40.0"],
-        ["small", "320", "50", "over context", "", "", ""],
+        ["small", "20", "50", "25", "60.0", "0.0", "40.0", "0.0"],
+        ["small", "320", "50", "over context", "", "", "", ""],
     ]
 
 

@@ -8,15 +8,19 @@ from typing import Any
 
 import lm_eval.caching.cache
 import pytest
+from lm_eval import simple_evaluate
 from lm_eval.api.metrics import mean, mean_stderr, stderr_for_metric
 from lm_eval.loggers import EvaluationTracker
+from lm_eval.tasks import TaskManager
 from lm_eval.utils import make_table
 
+import copy_eval
 from copy_eval.errors import UserError
 from copy_eval.over_context import OVER_CONTEXT, refuse_over_context
+from copy_eval.packaged import PACKAGED
 from copy_eval.tasks.copy_task import UnlessOverContext
 from copy_eval.tasks.phonebook.scoring import share_of_wrong
-from tests.tasks.oracle import evaluate, look_up
+from tests.tasks.oracle import TASKS, Respond, evaluate, look_up
 
 METRICS = ("exact_match", "contains", "digit_accuracy", "wrong_is_other_entry", "wrong_not_in_book")
 
@@ -126,3 +130,66 @@ def test_a_request_cache_of_other_settings_is_refused(tmp_path: Path, monkeypatc
     for other in ({"num_samples": 4, "data_seed": 5}, {"num_samples": 2}):
         with pytest.raises(UserError, match="request cache is of other settings of phonebook_copy_10"):
             evaluate(look_up, metadata=other, **cached)
+
+
+def context_of(results: dict[str, Any], task: str) -> Any:
+    return results["configs"][task]["metadata"]["context_checked"]
+
+
+def test_prompts_that_lm_evals_own_backend_cuts_have_no_score(caplog: pytest.LogCaptureFixture) -> None:
+    copy_eval.register()
+    model_args = {"pretrained": str(PACKAGED / "tiny-pythia"), "max_length": 300, "dtype": "float32"}
+    tasks = ["phonebook_copy_10", "phonebook_copy_20"]
+    results = evaluate("hf", tasks, {"num_samples": 2}, model_args=model_args, device="cpu", limit=2)
+    assert results["results"]["phonebook_copy_10"]["exact_match,none"] == 1.0
+    assert results["results"]["phonebook_copy_20"]["exact_match,none"] == OVER_CONTEXT
+    assert [context_of(results, task) for task in tasks] == [True, True]
+    assert "phonebook_copy_20: 2 prompts exceed the model's context, and its backend cuts them" in caplog.text
+
+
+def test_our_own_adapters_refuse_prompts_themselves() -> None:
+    copy_eval.register()
+    model_args = {"pretrained": "tiny-pythia", "max_length": 300}
+    results = evaluate("pythia", ["phonebook_copy_20"], {"num_samples": 2}, model_args=model_args, device="cpu")
+    assert results["results"]["phonebook_copy_20"]["exact_match,none"] == OVER_CONTEXT
+    assert context_of(results, "phonebook_copy_20") is True
+
+
+def test_of_a_model_that_shows_no_tokens_nothing_is_known() -> None:
+    copy_eval.register()
+    results = evaluate(look_up, ["phonebook_copy_10"], {"num_samples": 2})
+    assert context_of(results, "phonebook_copy_10") is False
+
+
+class _SendsTokens(Respond):
+    """What our tasks see of lm-eval's API models: a default context of 2,048 tokens, whatever the server's is."""
+
+    tokenizer: Any = object()
+    max_length = 2047
+
+    def __init__(self, tokenized_requests: bool, characters: int = 1) -> None:
+        super().__init__(look_up)
+        self.tokenized_requests, self._characters = tokenized_requests, characters
+
+    def tok_encode(self, text: str) -> list[int]:
+        return [ord(character) for character in text[:: self._characters]]
+
+    def tok_decode(self, tokens: list[int]) -> str:
+        return "".join(map(chr, tokens))
+
+
+@pytest.mark.parametrize(("sends_tokens", "checked", "score"), [(True, True, OVER_CONTEXT), (False, False, 1.0)])
+def test_an_api_model_cuts_what_it_sends_as_tokens_alone(sends_tokens: bool, checked: bool, score: object) -> None:
+    copy_eval.register()
+    task_manager = TaskManager(include_path=TASKS, include_defaults=False, metadata={"num_samples": 2})
+    results = simple_evaluate(_SendsTokens(sends_tokens), tasks=["phonebook_copy_160"], task_manager=task_manager)
+    assert results["results"]["phonebook_copy_160"]["exact_match,none"] == score
+    assert context_of(results, "phonebook_copy_160") is checked
+
+
+def test_a_tokenizer_that_cannot_write_the_answers_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    copy_eval.register()
+    task_manager = TaskManager(include_path=TASKS, include_defaults=False, metadata={"num_samples": 2})
+    # Every other character is lost, as letters are with a tokenizer that normalises.
+    simple_evaluate(_SendsTokens(True, characters=2), tasks=["phonebook_copy_10"], task_manager=task_manager)
+    assert "phonebook_copy_10: the model's tokenizer cannot write 2 of 2 answers" in caplog.text

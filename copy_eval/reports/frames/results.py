@@ -57,8 +57,9 @@ def read_results(paths: Iterable[Path], pool: bool = False) -> pd.DataFrame:
     """Read every result file at or below ``paths``, and merge the runs.
 
     Of several runs of one measurement (``copy_eval.measurement``) on the same prompts the one with most of them
-    counts, of these the newest. Of runs on different prompts of the same task, length and text (another ``data_seed``) one
-    counts too; with ``pool`` such runs become one, each distinct prompt counted once. A warning names what was left out.
+    counts, of these the newest. Of runs on different prompts of the same task, length and text (another ``data_seed``)
+    one counts too; with ``pool`` such runs become one, each distinct prompt counted once. A warning names what was
+    left out.
     Different versions of a task, and different texts, stay rows of their own.
 
     What is unusable, a whole file or one of its tasks, is skipped, and a line says what is wrong with it. Files without

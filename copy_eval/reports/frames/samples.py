@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 
 OTHER_ENTRY = "another entry's number"
 NOT_IN_BOOK = "nowhere in the book"
+RIGHT_NUMBER = "the right number in other words"
 ELSEWHERE = "elsewhere in the book"
 """Kinds of wrong answers to a phonebook question; the last is a fragment of the book, such as half a number."""
 
@@ -46,7 +47,7 @@ COLUMNS = _SHARED | {
     "exact_match": "Float64",  # 0 or 1; missing for a prompt that does not fit the context
     "score": "Float64",  # of the metric that stands for the task, 0 to 1; missing likewise
     "depth": "Float64",  # phonebook: place of the entry asked for, from 0 (first line of the book) to 1; else missing
-    "kind": "string",  # phonebook: OTHER_ENTRY, NOT_IN_BOOK or ELSEWHERE for a wrong answer; else missing
+    "kind": "string",  # phonebook: one of the kinds for a wrong answer; else missing
     "article": "string",  # SQuAD: the article of the paragraph; else missing
 }
 """Columns of the frame; the first ones are those of ``results.COLUMNS``."""
@@ -90,15 +91,15 @@ def read_samples(results: pd.DataFrame) -> pd.DataFrame:
 
 def _row(place: int, sample: Sample, headline: str) -> tuple[Any, ...]:
     scores = sample.scores
-    kind = _kind(scores.get("wrong_is_other_entry"), scores.get("wrong_not_in_book"))
-    return place, scores.get("exact_match"), scores.get(headline), sample.depth, kind, sample.article
+    return place, scores.get("exact_match"), scores.get(headline), sample.depth, _kind(scores), sample.article
 
 
-def _kind(is_other_entry: float | None, is_not_in_book: float | None) -> str | None:
-    """Name the kind of a wrong answer; the two metrics are None for a right one."""
-    if is_other_entry is None:
+def _kind(scores: Mapping[str, float | None]) -> str | None:
+    """Name the kind of a wrong answer to a phonebook question; None for a right one, and for other tasks."""
+    if scores.get("wrong_is_other_entry") is None:
         return None
-    return OTHER_ENTRY if is_other_entry else NOT_IN_BOOK if is_not_in_book else ELSEWHERE
+    kinds = {"wrong_is_other_entry": OTHER_ENTRY, "wrong_not_in_book": NOT_IN_BOOK, "contains": RIGHT_NUMBER}
+    return next((kind for metric, kind in kinds.items() if scores.get(metric)), ELSEWHERE)
 
 
 def _read_cell(cell: Any) -> list[tuple[int, Sample]]:

@@ -12,6 +12,7 @@ _KINDS = {
     "other_entry": "Another\nentry's number",
     "elsewhere": "A fragment\nof the book",
     "not_in_book": "Nowhere\nin the book",
+    "right_number": "Right number,\nother words",
 }
 
 

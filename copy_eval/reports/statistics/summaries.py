@@ -17,8 +17,8 @@ NOT_REACHED = "none"
 
 RANK_RULE = (
     "Rank: by the score, the mean over the tasks of the area under the curve from the shortest to the longest length "
-    "in this report; a length that is over the context or was not evaluated counts as 0, so that nobody gains by leaving "
-    "lengths out."
+    "in this report; a length that is over the context or was not evaluated counts as 0, so that nobody gains by "
+    "leaving lengths out."
 )
 """Stands beside every leaderboard."""
 
@@ -99,16 +99,23 @@ def wrong_answers(results: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         ``label``, ``series``, ``title``, ``task``, ``task_version``, ``length``, ``over_context``, ``n`` (prompts),
-        ``wrong`` (wrong answers), and the shares of these that are another entry's number (``other_entry``), stand
-        nowhere in the book (``not_in_book``), or are a fragment of it (``elsewhere``); missing without wrong answers.
+        ``wrong`` (wrong answers), and the shares of these that hold another entry's number (``other_entry``), nothing
+        of the book (``not_in_book``), the right number in other words (``right_number``), or are a fragment of the book
+        (``elsewhere``); missing without wrong answers.
     """
     kinds = {"wrong_is_other_entry": "other_entry", "wrong_not_in_book": "not_in_book"}
     of_phonebooks = results.groupby(["file", "task_name"])["metric"].transform(lambda names: names.isin(kinds).any())
-    asked = results[of_phonebooks & results["metric"].isin(["exact_match", *kinds])]
+    known = ["exact_match", "contains", *kinds]
+    asked = results[of_phonebooks & results["metric"].isin(known)]
     key = ["label", "series", "title", "task", "task_version", "length", "over_context", "n"]
-    wide = asked.pivot(index=key, columns="metric", values="value").reindex(columns=["exact_match", *kinds])
+    wide = asked.pivot(index=key, columns="metric", values="value").reindex(columns=known)
     in_order = asked[key].drop_duplicates()
     shares = in_order.merge(wide.rename(columns=kinds).reset_index(), on=key)
-    shares["elsewhere"] = (1 - shares["other_entry"] - shares["not_in_book"]).clip(lower=0)
+    # What is right and not a match; without wrong answers there is no share of them.
+    wrong = (1 - shares["exact_match"]).mask(shares["other_entry"].isna())
+    shares["right_number"] = ((shares.pop("contains") - shares["exact_match"]) / wrong).clip(0, 1)
+    shares["elsewhere"] = (
+        1 - shares[["other_entry", "not_in_book", "right_number"]].sum(axis="columns", skipna=False)
+    ).clip(lower=0)
     shares.insert(len(key), "wrong", ((1 - shares.pop("exact_match")) * shares["n"]).round().astype("Int64"))
     return shares

@@ -125,7 +125,12 @@ def _effective_text(length: object, names: dict[int, str], longest: int) -> str:
 
 
 def _wrong_answers_table(series: str, shares: pd.DataFrame) -> Table:
-    kinds = {"other_entry": "another entry", "not_in_book": "not in the book", "elsewhere": "elsewhere in it"}
+    kinds = {
+        "other_entry": "another entry",
+        "elsewhere": "a fragment of the book",
+        "not_in_book": "not in the book",
+        "right_number": "the right number",
+    }
     cells = pd.DataFrame({"model": shares["label"], "entries": shares["length"].astype(str)})
     cells["wrong"] = [
         OVER_CONTEXT if refused else _NOT_AVAILABLE if pd.isna(wrong) else f"{wrong} of {n}"
@@ -134,7 +139,10 @@ def _wrong_answers_table(series: str, shares: pd.DataFrame) -> Table:
     for kind, name in kinds.items():
         cells[name] = ["" if pd.isna(share) else f"{share:.0%}" for share in shares[kind]]
     caption = f"{shares['title'].iloc[0]}: what the wrong answers are."
-    notes = ("They are another entry's number, stand nowhere in the book, or are a fragment of it.",)
+    notes = (
+        "They hold another entry's number, are a fragment of the book, hold nothing of it, or hold the right number in "
+        "other words or another form.",
+    )
     return Table(f"{series}_wrong_answers", caption, cells, notes)
 
 

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from copy_eval.reports.frames.results import read_results
-from copy_eval.reports.frames.samples import COLUMNS, ELSEWHERE, NOT_IN_BOOK, OTHER_ENTRY, read_samples
+from copy_eval.reports.frames.samples import COLUMNS, ELSEWHERE, OTHER_ENTRY, RIGHT_NUMBER, read_samples
 from tests.reports.result_files import PROMPTS, write_results
 
 
@@ -27,7 +27,7 @@ def test_one_row_a_prompt_with_its_depth_and_kind(tmp_path):
     assert frame["exact_match"].tolist() == [1.0] * 48 + [0.0] * 2
     assert frame["depth"].iloc[[0, -1]].tolist() == [0.0, 1.0]
     assert frame["kind"].isna().sum() == 48
-    assert frame["kind"].iloc[-2:].tolist() == [NOT_IN_BOOK, OTHER_ENTRY]
+    assert frame["kind"].iloc[-2:].tolist() == [RIGHT_NUMBER, OTHER_ENTRY]
 
 
 def test_a_fragment_of_the_book_is_a_kind_of_its_own(tmp_path):

@@ -80,9 +80,9 @@ def test_shares_of_wrong_answers(report):
     rows = report.wrong_answers.set_index(["label", "length"])
     assert rows.index.tolist() == [("small", 10), ("small", 20), ("small", 40), ("small", 320)]
     # The last 20 of 50 answers are wrong, every other with another entry's number.
-    shares = rows.loc[("small", 40), ["n", "wrong", "other_entry", "not_in_book", "elsewhere"]]
-    assert shares.tolist() == [50, 20, 0.5, 0.5, 0.0]
+    shares = rows.loc[("small", 40), ["n", "wrong", "other_entry", "not_in_book", "right_number", "elsewhere"]]
+    assert shares.tolist() == pytest.approx([50, 20, 0.5, 0.45, 0.05, 0.0])
     assert rows.loc[("small", 10), "wrong"] == 0
-    assert rows.loc[("small", 10), ["other_entry", "not_in_book", "elsewhere"]].isna().all()
+    assert rows.loc[("small", 10), ["other_entry", "not_in_book", "right_number", "elsewhere"]].isna().all()
     assert rows.loc[("small", 320), "over_context"]
     assert rows.loc[("small", 320), ["wrong", "other_entry"]].isna().all()

@@ -32,9 +32,9 @@ def test_the_wrong_answers_of_each_length(tmp_path):
     write_results(tmp_path, {10: 1.0, 20: 0.9, 320: "over context"}, log_samples=True)
     (table,) = wrong_answer_tables(build_report([tmp_path]))
     assert table.cells.drop(columns="model").to_numpy().tolist() == [
-        ["10", "0 of 50", "", "", ""],
-        ["20", "5 of 50", "60%", "40%", "0%"],
-        ["320", "over context", "", "", ""],
+        ["10", "0 of 50", "", "", "", ""],
+        ["20", "5 of 50", "60%", "0%", "20%", "20%"],
+        ["320", "over context", "", "", "", ""],
     ]
 
 

@@ -41,7 +41,7 @@ class ModelEntry:
     """Prompts at once, or ``auto``; results do not depend on it."""
 
     gpus: float | None = None
-    """GPUs that Ray sets aside for it; None leaves it to the runner."""
+    """GPUs that Ray sets aside for it, and spreads it over if they are several; None leaves it to the runner."""
 
     model_args: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Further arguments of the adapter."""

@@ -85,7 +85,7 @@ def evaluate_with_ray(
             raise UserError(f"--ray {address}: this Ray has no node with CPUs; `ray start --address=...` adds one")
         _check_nodes(ray, nodes, out.resolve())
         mailbox = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=_on_node(ray)).remote()
-        tasks = {}
+        tasks: dict[Any, Sequence[Cell]] = {}
         for group in groups:
             cells = [replace(cell, model=_spread(cell.model)) for cell in group]
             options = _resources(cells[0].model, nodes, len(groups))
@@ -204,6 +204,9 @@ def _evaluate_group(cells: Sequence[Cell], settings: Mapping[str, int | str], ou
     import ray
     import torch
 
+    gpus, seen = cells[0].model.gpus or 0, torch.accelerator.device_count()
+    if gpus > max(1, seen):
+        raise UserError(f"gpus={gpus}: Ray set them aside, but PyTorch sees {seen} of them; it may lack CUDA")
     context: Any = ray.get_runtime_context()
     torch.set_num_threads(max(1, int(context.get_assigned_resources().get("CPU", 1))))
 

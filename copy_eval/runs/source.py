@@ -46,9 +46,9 @@ def read_yaml(file: Path) -> tuple[Any, Source]:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {file}: {error}") from error
-    loader = yaml.SafeLoader(text)
     lines: dict[Place, int] = {}
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             return None, Source(file, {(): 1})
@@ -57,11 +57,10 @@ def read_yaml(file: Path) -> tuple[Any, Source]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UserError(f"{file}:{line}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that does not exist; an alias of itself
-        line = str(error).partition("\n")[0]
-        raise UserError(f"{file}: not valid YAML: {line}") from error
-    finally:
-        loader.dispose()
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+        # A date that does not exist, an alias of itself, a tag (`!!int`) before what it does not fit.
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{file}: not valid YAML: {reason}") from error
 
 
 def _note_lines(node: yaml.Node, place: Place, file: Path, lines: dict[Place, int], loader: yaml.SafeLoader) -> None:

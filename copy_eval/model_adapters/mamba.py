@@ -100,7 +100,10 @@ class MambaLM(ExactLM):
 
     def _create_from_state_spaces(self, pretrained: str, **options: Any) -> None:
         if options.get("parallelize"):
-            raise UserError(f"pretrained={pretrained}: the state-spaces layout loads on one GPU; leave out parallelize")
+            raise UserError(
+                f"pretrained={pretrained}: the state-spaces layout loads on one GPU; "
+                "leave out parallelize, or gpus above 1 in a suite"
+            )
         tensors = read_state_spaces(pretrained, options["revision"], options["subfolder"])
         dtype = options["dtype"]
         if dtype == "auto":

@@ -158,6 +158,6 @@ def _note(notes: Path, keys: Sequence[tuple[str, _Stamp]]) -> None:
     """Note the hashes of these files for another process; where that cannot be done, it reads them again."""
     with contextlib.suppress(OSError):
         notes.parent.mkdir(exist_ok=True)
-        unfinished = notes.with_name(f"{notes.name}.{os.getpid()}")
+        unfinished = notes.with_name(f".{notes.name}.{os.getpid()}")
         unfinished.write_text(json.dumps([[*key, _known[key]] for key in keys]), encoding="utf-8")
         unfinished.replace(notes)

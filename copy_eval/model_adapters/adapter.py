@@ -55,8 +55,8 @@ class ExactLM(CheckedLM):
             UserError: if an argument or the checkpoint is not usable.
         """
         self._most_rows: int | None = None
-        self._weights_sha256 = fingerprint_model({"pretrained": pretrained, **options})
         super().__init__(pretrained, **options)
+        self._weights_sha256 = fingerprint_model({"pretrained": pretrained, **options})
         self._trust = self._new_trust() if draft else None
 
     @property

@@ -68,7 +68,7 @@ def refuse_other_suite(out: Path, suite: Suite) -> None:
                 raise UserError(f"{out} holds the results of suite {there!r}: name another folder with --out")
         elif out.exists() and any(not path.name.startswith(".") for path in out.iterdir()):
             raise UserError(f"{out} is not empty, and no folder of results of copy-eval run: name a new one with --out")
-    except (yaml.YAMLError, TypeError, KeyError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{marker} is not a suite: name another folder with --out") from error
     except OSError as error:
         raise UserError(f"cannot read {out}: {error.strerror}") from error

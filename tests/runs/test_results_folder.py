@@ -83,7 +83,7 @@ def test_the_folder_of_another_suite_is_refused(tmp_path, suite):
         refuse_other_suite(tmp_path, replace(suite, name="other"))
 
 
-@pytest.mark.parametrize("content", ["", "- 1", "[", "models: []"])
+@pytest.mark.parametrize("content", ["", "- 1", "[", "models: []", "name: 2024-13-45"])
 def test_a_marker_that_is_no_suite_is_refused(tmp_path, suite, content):
     (tmp_path / "suite.yaml").write_text(content)
     with pytest.raises(UserError, match="is not a suite"):

@@ -64,18 +64,15 @@ def fingerprint_model(arguments: Mapping[str, Any], notes: Path | None = None) -
     Raises:
         UserError: if a file cannot be read.
     """
+    folders = {argument: _find_folder(arguments.get(argument)) for argument in CHECKPOINT_ARGUMENTS}
+    here = {argument: folder for argument, folder in folders.items() if folder is not None}
     files: dict[str, Path] = {}
-    found = False
-    for argument in CHECKPOINT_ARGUMENTS:
-        folder = _find_folder(arguments.get(argument))
-        if folder is None:
-            continue
-        found = True
+    for argument, folder in here.items():
         if argument == "pretrained":
             files |= {file.name: file for file in _deciding_files(folder / (arguments.get("subfolder") or ""))}
         else:
             files |= {f"{argument}/{file.name}": file for file in _deciding_files(folder)}
-    return _fingerprint(files, notes) if found else None
+    return _fingerprint(files, notes) if here else None
 
 
 def fingerprint_checkpoint(folder: Path) -> str:

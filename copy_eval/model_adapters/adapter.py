@@ -17,6 +17,7 @@ from lm_eval.models.utils import (
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from copy_eval.checkpoint_fingerprint import fingerprint_model
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.decoding import Answer, Run, StopRule, decode_greedily
 from copy_eval.model_adapters.drafting import Trust
@@ -58,6 +59,7 @@ class ExactLM(CheckedLM):
         """
         self._most_rows: int | None = None
         super().__init__(pretrained, **options)
+        self._weights_sha256 = fingerprint_model({"pretrained": pretrained, **options})
         self._trust = self._new_trust() if draft else None
 
     @property
@@ -66,9 +68,12 @@ class ExactLM(CheckedLM):
         return int(self.max_length)
 
     def get_model_info(self) -> dict[str, Any]:
-        """Return what lm-eval logs of the model, and transformers' name of its architecture for the reports."""
+        """Return what lm-eval logs of the model, transformers' name of its architecture, and what the weights are."""
         # Only the hybrids that mamba-ssm alone can run have a config without a type.
-        return super().get_model_info() | {"model_architecture": self.config.model_type or "state_spaces_hybrid"}
+        return super().get_model_info() | {
+            "model_architecture": self.config.model_type or "state_spaces_hybrid",
+            "weights_sha256": self._weights_sha256,
+        }
 
     def _new_run(self, room: int) -> Run:
         """Return a run in which at most ``room`` tokens follow each prompt."""

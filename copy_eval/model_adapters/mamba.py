@@ -99,6 +99,11 @@ class MambaLM(ExactLM):
             self._kernels = self._kernels and self._move_into_kernels(pretrained)
 
     def _create_from_state_spaces(self, pretrained: str, **options: Any) -> None:
+        if options.get("parallelize"):
+            raise UserError(
+                f"pretrained={pretrained}: the state-spaces layout loads on one GPU; "
+                "leave out parallelize, or gpus above 1 in a suite"
+            )
         tensors = read_state_spaces(pretrained, options["revision"], options["subfolder"])
         dtype = options["dtype"]
         if dtype == "auto":

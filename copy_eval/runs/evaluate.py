@@ -5,16 +5,19 @@ Every function here can run in another process: nothing but its arguments is nee
 
 import gc
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from copy_eval.checkpoint_fingerprint import fingerprint_model
 from copy_eval.errors import UserError
 from copy_eval.runs.events import CellEvent, OnEvent
 from copy_eval.runs.imports import collector_off
 from copy_eval.runs.loaded_model import LoadedModel
-from copy_eval.runs.results_folder import Prompts, folder_of, is_done, read_done, write_result
+from copy_eval.runs.results_folder import Prompts, folder_of, is_done, read_done, weights_notes, write_result
 from copy_eval.runs.suite import Cell
 from copy_eval.runs.task_names import TASKS
 
@@ -43,22 +46,44 @@ def _task_manager(settings: tuple[tuple[str, int | str], ...]) -> Any:
 
 
 def prompts_of(task: Any) -> Prompts:
-    """Return the version and the fingerprint of a loaded task."""
-    return Prompts(str(task.VERSION), task.config.metadata["prompts_sha256"])
+    """Return what a loaded task asks."""
+    return Prompts(str(task.VERSION), task.config.metadata["prompts_sha256"], len(task.eval_docs))
 
 
-def left_to_do(cells: Sequence[Cell], settings: Mapping[str, int | str], out: Path) -> list[Cell]:
+def left_to_do(
+    cells: Sequence[Cell],
+    settings: Mapping[str, int | str],
+    out: Path,
+    on_model: Callable[[str], object] = lambda _: None,
+) -> list[Cell]:
     """Return the cells without a result in ``out``.
 
+    Args:
+        cells: those of one model and revision together.
+        settings: of the suite.
+        out: its folder of results.
+        on_model: is told the label of each model whose checkpoint is compared with its results.
+
     Raises:
-        UserError: if a task's data cannot be had, or a result file is broken.
+        UserError: if a task's data cannot be had.
     """
-    done = {folder: list(read_done(folder)) for folder in {folder_of(out, cell) for cell in cells}}
-    return [
-        cell
-        for cell in cells
-        if not is_done(cell, prompts_of(load_task(cell.task, settings)), done[folder_of(out, cell)])
-    ]
+    left: list[Cell] = []
+    for _, group in groupby(cells, key=lambda cell: (cell.model, cell.revision)):
+        of_model = list(group)
+        results = list(read_done(folder_of(out, of_model[0])))
+        weights = None
+        if results:
+            on_model(of_model[0].label)
+            with suppress(UserError):  # which is told when the model is loaded
+                weights = _read_weights(of_model[0], out)
+        left += [
+            cell for cell in of_model if not is_done(cell, prompts_of(load_task(cell.task, settings)), weights, results)
+        ]
+    return left
+
+
+def _read_weights(cell: Cell, out: Path) -> str | None:
+    return fingerprint_model(cell.model.arguments(cell.revision), weights_notes(out, cell.label))
 
 
 def evaluate_model(cells: Sequence[Cell], settings: Mapping[str, int | str], out: Path, on_event: OnEvent) -> None:
@@ -87,7 +112,8 @@ def evaluate_model(cells: Sequence[Cell], settings: Mapping[str, int | str], out
 
 def _evaluate_cells(cells: Sequence[Cell], settings: Mapping[str, int | str], out: Path, on_event: OnEvent) -> None:
     try:
-        model = LoadedModel(cells[0].model, cells[0].revision)
+        weights = _read_weights(cells[0], out)
+        model = LoadedModel(cells[0].model, cells[0].revision, weights)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other models go on
         for cell in cells:
             on_event(_failure(cell, error))

@@ -24,11 +24,12 @@ DEVICE = "cuda:0"  # the default of lm-eval's command; its backends take it for 
 class LoadedModel:
     """A loaded model with what lm-eval's result files say about it and its surroundings."""
 
-    def __init__(self, entry: ModelEntry, revision: str | None) -> None:
+    def __init__(self, entry: ModelEntry, revision: str | None, weights: str | None) -> None:
+        """Load a model; ``weights`` is the fingerprint of its checkpoint, None for one on the hub."""
         copy_eval.register()
         from lm_eval.api.registry import get_model
 
-        self._entry = entry
+        self._entry, self._weights = entry, weights
         self._arguments = entry.arguments(revision)
         self._device = str(self._arguments.get("device", DEVICE))
         options = {"batch_size": entry.batch_size} | ({} if "device" in self._arguments else {"device": DEVICE})
@@ -69,6 +70,7 @@ class LoadedModel:
             "model": self._entry.adapter,
             "model_args": self._arguments,
             **model_info,
+            "weights_sha256": self._weights,  # ours say it themselves
             "batch_size": self._entry.batch_size,
             "batch_sizes": list(getattr(self._lm, "batch_sizes", {}).values()),
             "device": self._device,

@@ -1,15 +1,20 @@
 """Reads the ``models`` of a suite: each an entry, or one entry for many folders."""
 
 import glob
+import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from copy_eval.checkpoint_fingerprint import CHECKPOINT_ARGUMENTS
 from copy_eval.errors import UserError
+from copy_eval.runs.names import locate, read_name, read_place
 from copy_eval.runs.source import Place, Source, refuse_unknown
+from copy_eval.runs.spreading import SPREADERS
 from copy_eval.runs.suite import ModelEntry
-from copy_eval.tasks.settings import read_optional_text, read_text, read_whole_number
+from copy_eval.tasks.settings import read_whole_number
 
 _KEYS = ("name", "adapter", "pretrained", "revision", "dtype", "batch_size", "gpus", "model_args")
 _DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
@@ -37,7 +42,10 @@ def read_models(given: object, source: Source, folder: Path) -> tuple[ModelEntry
         for entry in _read_model(item, source, place, folder):
             with source.at(*place):
                 # The folders of the results are named after the entries, on file systems that may ignore the case.
-                if (key := folder_name(entry.name).lower()) in entries:
+                key = folder_name(entry.name).lower()
+                if key.startswith(".") or not key:
+                    raise UserError(f"no folder of results can be called {entry.name!r}: give the model another name")
+                if key in entries:
                     raise UserError(f"two models are called {entry.name!r}: give one another name")
                 entries[key] = entry
     return tuple(entries.values())
@@ -56,22 +64,22 @@ def _read_model(item: object, source: Source, place: Place, folder: Path) -> Ite
         with source.at(*place, key):
             refuse_unknown(key, _KEYS, "key", " of a model")
     with source.at(*place, "adapter"):
-        adapter = read_text(item, "adapter")
+        adapter = read_name(item, "adapter")
         refuse_unknown(adapter, _adapters(), "adapter")
     with source.at(*place, "dtype"):
-        dtype = read_optional_text(item, "dtype")
+        dtype = _read_optional_name(item, "dtype")
         if dtype is not None:
             refuse_unknown(dtype, _DTYPES, "dtype")
     with source.at(*place, "batch_size"):
         batch_size = _read_batch_size(item)
     with source.at(*place, "gpus"):
-        gpus = _read_gpus(item)
+        gpus = _read_gpus(item, adapter)
     with source.at(*place, "model_args"):
-        model_args = _read_model_args(item)
+        model_args = _read_model_args(item, folder)
     with source.at(*place, "name"):
-        name = read_optional_text(item, "name")
+        name = _read_optional_name(item, "name")
     with source.at(*place, "pretrained"):
-        checkpoints = _find_checkpoints(read_text(item, "pretrained"), name, adapter, folder)
+        checkpoints = _find_checkpoints(read_place(item, "pretrained"), name, adapter, folder)
     with source.at(*place, "revision"):
         revisions = _read_revisions(item)
         if revisions != (None,) and any(Path(pretrained).is_dir() for pretrained in checkpoints.values()):
@@ -98,20 +106,36 @@ def _read_batch_size(item: Mapping[str, Any]) -> int | str:
     return read_whole_number({"batch_size": given}, "batch_size", minimum=1)
 
 
-def _read_gpus(item: Mapping[str, Any]) -> float | None:
+def _read_optional_name(item: Mapping[str, Any], key: str) -> str | None:
+    return None if item.get(key) is None else read_name(item, key)
+
+
+def _read_gpus(item: Mapping[str, Any], adapter: str) -> float | None:
     given = item.get("gpus")
-    if given is None or (isinstance(given, int | float) and not isinstance(given, bool) and given >= 0):
-        return given
-    raise UserError(f"gpus must be a number of at least 0, not {given!r}")
+    if given is None:
+        return None
+    number = isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
+    if not number or given < 0 or (given > 1 and given != int(given)):
+        raise UserError(f"gpus must be a share of one GPU or a whole number of at least 0, not {given!r}")
+    if given > 1 and adapter not in SPREADERS:
+        raise UserError(f"gpus={given}: {adapter} loads a model on one GPU; {', '.join(SPREADERS)} can spread it")
+    return given
 
 
-def _read_model_args(item: Mapping[str, Any]) -> dict[str, Any]:
-    given = item.get("model_args") or {}
+def _read_model_args(item: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    given = item.get("model_args")
+    if given is None:
+        return {}
     if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
         raise UserError("model_args must be a mapping: the further arguments of the adapter")
     if misplaced := sorted(given.keys() & set(_KEYS)):
         raise UserError(f"{misplaced[0]} stands beside model_args, not in it")
-    return given
+    try:
+        json.dumps(given, allow_nan=False)
+    except (TypeError, ValueError) as error:  # a date, binary data, not a number, an alias of itself
+        raise UserError(f"model_args must be text, numbers, lists and mappings ({error})") from error
+    named = {key: read_place(given, key) for key in CHECKPOINT_ARGUMENTS if given.get(key) is not None}
+    return given | {key: str(locate(name, key, folder) or name) for key, name in named.items()}
 
 
 def _read_revisions(item: Mapping[str, Any]) -> tuple[str | None, ...]:
@@ -122,6 +146,7 @@ def _read_revisions(item: Mapping[str, Any]) -> tuple[str | None, ...]:
     for revision in revisions:
         if not isinstance(revision, str) or not revision:
             raise UserError(f"revision must be text or a list of texts; put {revision!r} in quotes")
+        read_name({"revision": revision}, "revision")
     if not revisions or len({folder_name(revision).lower() for revision in revisions}) < len(revisions):
         raise UserError("revision must list at least one revision, and none twice")
     return tuple(revisions)
@@ -131,9 +156,9 @@ def _find_checkpoints(given: str, name: str | None, adapter: str, folder: Path) 
     """Return what ``pretrained`` names, by the names of the entries; folders are absolute."""
     if re.search(_MAGIC, given):
         return _match_folders(given, name, folder)
-    path = folder / Path(given).expanduser()
-    if path.is_dir():
-        pretrained = str(path.resolve())
+    path = locate(given, "pretrained", folder)
+    if path is not None and path.is_dir():
+        pretrained = str(path)
         if adapter in _OURS and not (path / "config.json").is_file():
             raise UserError(f"pretrained={given}: this folder has no config.json")
     elif given.startswith((".", "/", "~")):
@@ -149,7 +174,7 @@ def _find_checkpoints(given: str, name: str | None, adapter: str, folder: Path) 
 
 def _match_folders(pattern: str, name: str | None, folder: Path) -> dict[str, str]:
     """Return the folders that match, by what the pattern left open of their names, in natural order."""
-    parts = Path(pattern).expanduser().parts
+    parts = Path(pattern).parts
     matches = [Path(match) for match in glob.glob(str(Path(*parts)), root_dir=folder) if (folder / match).is_dir()]  # noqa: PTH207 - root_dir
     if not matches:
         raise UserError(f"pretrained={pattern}: no folder matches")

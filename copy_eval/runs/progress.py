@@ -37,9 +37,9 @@ class Progress:
     ) -> None:
         self._live.stop()
 
-    def prepare(self, task: str) -> None:
-        """Note that the prompts of a task are being made."""
-        self._preparing = f"preparing the prompts of {task}"
+    def prepare(self, what: str) -> None:
+        """Note what is being done before the models begin."""
+        self._preparing = what
 
     def start(self, cells: Sequence[Cell], left: Sequence[Cell], work: Mapping[str, int]) -> None:
         """Begin with the models.
@@ -55,7 +55,7 @@ class Progress:
         self.cells = len(cells)
         self.done_before = sum(cell.task in work for cell in cells) - len(left)
         if self.done_before:
-            self._say(f"{self.done_before} of {len(cells)} cells are done already")
+            self.say(f"{self.done_before} of {len(cells)} cells are done already")
 
     def on_event(self, event: CellEvent) -> None:
         """Take in what happened to a cell."""
@@ -75,12 +75,13 @@ class Progress:
             self._last_done = time.monotonic()
             seconds = self._last_done - since
             accuracy = event.accuracy if isinstance(event.accuracy, str) else f"{event.accuracy:.3f}"
-            self._say(f"{cell.label}  {cell.task}  {accuracy}  ({event.prompts} prompts, {seconds:.1f} s)")
+            self.say(f"{cell.label}  {cell.task}  {accuracy}  ({event.prompts} prompts, {seconds:.1f} s)")
         else:
             self.failed += 1
-            self._say(f"{cell.label}  {cell.task}  FAILED: {event.reason}")
+            self.say(f"{cell.label}  {cell.task}  FAILED: {event.reason}")
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
         self._console.print(line, markup=False, soft_wrap=True)
 
     def __rich__(self) -> RenderableType:

@@ -13,6 +13,7 @@ import secrets
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import copy_eval
 from copy_eval.errors import UserError
 from copy_eval.runs.evaluate import evaluate_model
 from copy_eval.runs.events import CellEvent, OnEvent
+from copy_eval.runs.spreading import spread_over
 from copy_eval.runs.suite import Cell, ModelEntry
 
 LOCAL = "local"
@@ -83,11 +85,12 @@ def evaluate_with_ray(
             raise UserError(f"--ray {address}: this Ray has no node with CPUs; `ray start --address=...` adds one")
         _check_nodes(ray, nodes, out.resolve())
         mailbox = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=_on_node(ray)).remote()
-        tasks = {}
-        for cells in groups:
+        tasks: dict[Any, Sequence[Cell]] = {}
+        for group in groups:
+            cells = [replace(cell, model=_spread(cell.model)) for cell in group]
             options = _resources(cells[0].model, nodes, len(groups))
             task = ray.remote(_evaluate_group).options(max_retries=_RETRIES, **options)
-            tasks[task.remote(list(cells), dict(settings), out.resolve(), mailbox)] = cells
+            tasks[task.remote(cells, dict(settings), out.resolve(), mailbox)] = cells
         _follow(ray, tasks, mailbox, on_event)
 
 
@@ -173,6 +176,13 @@ def _resources(entry: ModelEntry, nodes: Sequence[Mapping[str, Any]], models: in
     return {"num_gpus": 0, "num_cpus": max(1, cores // -(-models // len(nodes)))}
 
 
+def _spread(entry: ModelEntry) -> ModelEntry:
+    """Return the entry with the argument that spreads it over its GPUs, if they are several and it has none itself."""
+    if entry.gpus is None or entry.gpus <= 1:
+        return entry
+    return replace(entry, model_args={**spread_over(entry.adapter, int(entry.gpus)), **entry.model_args})
+
+
 class _Mailbox:
     """An actor on the driver's node that keeps the workers' events until the driver takes them."""
 
@@ -194,6 +204,9 @@ def _evaluate_group(cells: Sequence[Cell], settings: Mapping[str, int | str], ou
     import ray
     import torch
 
+    gpus, seen = cells[0].model.gpus or 0, torch.accelerator.device_count()
+    if gpus > max(1, seen):
+        raise UserError(f"gpus={gpus}: Ray set them aside, but PyTorch sees {seen} of them; it may lack CUDA")
     context: Any = ray.get_runtime_context()
     torch.set_num_threads(max(1, int(context.get_assigned_resources().get("CPU", 1))))
 
@@ -203,8 +216,11 @@ def _evaluate_group(cells: Sequence[Cell], settings: Mapping[str, int | str], ou
         # Not waited for: Ray would meanwhile give this task's CPU to another.
         sent.append(mailbox.put.remote(event))
 
-    evaluate_model(cells, settings, out, on_event)
-    ray.get(sent)
+    try:
+        evaluate_model(cells, settings, out, on_event)
+    finally:
+        # The driver takes a cell of a task that has ended for failed unless it was told of it before.
+        ray.get(sent)
 
 
 def _follow(ray: Any, tasks: dict[Any, Sequence[Cell]], mailbox: Any, on_event: OnEvent) -> None:

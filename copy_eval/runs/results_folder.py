@@ -5,12 +5,14 @@
     DIR/pythia-410m@step3000/results_<date>.json      one for each task
     DIR/pythia-410m@step3000/samples_<task>_<date>.jsonl
 
-Which cells are done is read off the result files themselves.
+Which cells are done is read off the result files themselves. ``DIR/.weights`` only spares the next run the reading of
+checkpoints whose files have not changed.
 """
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,22 +21,24 @@ from typing import Any
 import yaml
 
 from copy_eval.errors import UserError
-from copy_eval.packaged import PACKAGED
 from copy_eval.runs.model_entries import folder_name
+from copy_eval.runs.spreading import SPREADING
 from copy_eval.runs.suite import Cell, Suite
 from copy_eval.runs.suite_file import dump_suite
 
 _SUITE = "suite.yaml"
 _FAILURES = "failures.jsonl"
-_WITHOUT_EFFECT = ("device",)  # arguments of an adapter that leave its answers as they are
+_WEIGHTS = ".weights"
+_WITHOUT_EFFECT = ("device", *SPREADING)  # arguments of an adapter that leave its answers as they are
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """What a task asks: its version and the fingerprint of its prompts."""
+    """What a task asks: its version, the fingerprint of all its prompts, and how many of them are answered."""
 
     version: str
     sha256: str
+    count: int
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class Result:
     model_args: Mapping[str, Any]
     task: str
     prompts: Prompts
-    date: float
+    weights: str | None
+    """The fingerprint of the checkpoint; None where it is on the hub."""
 
 
 def refuse_other_suite(out: Path, suite: Suite) -> None:
@@ -63,7 +68,7 @@ def refuse_other_suite(out: Path, suite: Suite) -> None:
                 raise UserError(f"{out} holds the results of suite {there!r}: name another folder with --out")
         elif out.exists() and any(not path.name.startswith(".") for path in out.iterdir()):
             raise UserError(f"{out} is not empty, and no folder of results of copy-eval run: name a new one with --out")
-    except (yaml.YAMLError, TypeError, KeyError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{marker} is not a suite: name another folder with --out") from error
     except OSError as error:
         raise UserError(f"cannot read {out}: {error.strerror}") from error
@@ -87,61 +92,77 @@ def folder_of(out: Path, cell: Cell) -> Path:
     return out / folder_name(cell.label)
 
 
-def read_done(folder: Path) -> Iterator[Result]:
-    """Read the results of one model and revision.
+def weights_notes(out: Path, label: str) -> Path:
+    """Return the file that remembers the hashes of a model's files, see ``checkpoint_fingerprint``."""
+    return out / _WEIGHTS / folder_name(label)
 
-    Raises:
-        UserError: if a file is no result of lm-eval's.
+
+def read_done(folder: Path, on_unread: Callable[[str], object] = lambda _: None) -> Iterator[Result]:
+    """Read the results of our tasks for one model and revision; files of any other content are passed over.
+
+    Args:
+        folder: of the model and revision.
+        on_unread: is told in one line of each file that cannot be read or is no JSON; it is left alone.
     """
     for file in sorted(folder.glob("results_*.json")):
         try:
-            report = json.loads(file.read_text(encoding="utf-8"))
-            for task in report["results"]:
-                sha256 = report["configs"][task]["metadata"]["prompts_sha256"]
-                prompts = Prompts(str(report["versions"][task]), sha256)
-                config = report["config"]
-                yield Result(file, config["model"], config["model_args"], task, prompts, report["date"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{file} is not a whole result file of lm-eval's: delete it") from error
+            report = json.loads(file.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            on_unread(f"not read: {file} is not a whole result file ({error})")
+            continue
+        results = report.get("results") if isinstance(report, dict) else None
+        for task in results if isinstance(results, dict) else ():
+            # Another task, a group, or no result of lm-eval's at all.
+            with suppress(AttributeError, KeyError, TypeError, ValueError):
+                yield _read_result(file, report, task)
 
 
-def refuse_other_prompts(out: Path, prompts: Mapping[str, Prompts]) -> None:
+def _read_result(file: Path, report: Mapping[str, Any], task: str) -> Result:
+    config = report["config"]
+    prompts = Prompts(
+        version=str(report["versions"][task]),
+        sha256=report["configs"][task]["metadata"]["prompts_sha256"],
+        count=report["n-samples"][task]["effective"],
+    )
+    return Result(file, config["model"], dict(config["model_args"]), task, prompts, config.get("weights_sha256"))
+
+
+def refuse_other_prompts(out: Path, prompts: Mapping[str, Prompts], on_unread: Callable[[str], object]) -> None:
     """Check that what ``out`` holds rests on the same prompts, so that its models can be compared.
+
+    Args:
+        out: the folder of results.
+        prompts: of each task.
+        on_unread: see ``read_done``.
 
     Raises:
         UserError: names the first task that was asked otherwise.
     """
     for folder in sorted(out.glob("*/")):
-        for result in read_done(folder):
+        for result in read_done(folder, on_unread):
             now = prompts.get(result.task, result.prompts)
             if now.version != result.prompts.version:
                 what = f"is of version {result.prompts.version} of {result.task}, this is version {now.version}"
-            elif now != result.prompts:
+            elif now.sha256 != result.prompts.sha256:
                 what = f"has other prompts of {result.task}, of other settings or another text"
             else:
                 continue
             raise UserError(f"{result.file} {what}: name another folder with --out")
 
 
-def is_done(cell: Cell, prompts: Prompts, results: Sequence[Result]) -> bool:
-    """Tell whether one of the ``results`` of the cell's folder is the cell's, and newer than the checkpoint's files."""
+def is_done(cell: Cell, prompts: Prompts, weights: str | None, results: Sequence[Result]) -> bool:
+    """Tell whether one of the ``results`` of the cell's folder is the cell's, whole and of the same weights."""
     wanted = _identity(cell.model.arguments(cell.revision))
     return any(
-        (result.adapter, result.task, result.prompts) == (cell.model.adapter, cell.task, prompts)
+        (result.adapter, result.task, result.prompts, result.weights)
+        == (cell.model.adapter, cell.task, prompts, weights)
         and _identity(result.model_args) == wanted
-        and result.date > _last_change(cell.model.pretrained)
         for result in results
     )
 
 
 def _identity(model_args: Mapping[str, Any]) -> Any:
     return json.loads(json.dumps({key: value for key, value in model_args.items() if key not in _WITHOUT_EFFECT}))
-
-
-def _last_change(pretrained: str) -> float:
-    """Return when a file of the folder ``pretrained`` changed last; 0 for a name on the hub."""
-    folder = Path(pretrained) if Path(pretrained).is_dir() else PACKAGED / pretrained
-    return max((file.stat().st_mtime for file in folder.iterdir()), default=0) if folder.is_dir() else 0
 
 
 def write_result(folder: Path, task: str, report: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:

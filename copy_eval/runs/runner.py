@@ -36,9 +36,10 @@ def run_suite(
     refuse_other_suite(out, suite)
     tasks, failures = _load_tasks(suite, progress)
     if out.exists():
-        refuse_other_prompts(out, {name: prompts_of(task) for name, task in tasks.items()})
+        refuse_other_prompts(out, {name: prompts_of(task) for name, task in tasks.items()}, progress.say)
     claim(out, suite)
-    left = left_to_do([cell for cell in suite.cells() if cell.task in tasks], suite.settings, out)
+    cells = [cell for cell in suite.cells() if cell.task in tasks]
+    left = left_to_do(cells, suite.settings, out, lambda label: progress.prepare(f"comparing the weights of {label}"))
     progress.start(suite.cells(), left, {name: _work(task) for name, task in tasks.items()})
     for failure in failures:
         progress.on_event(failure)
@@ -60,7 +61,7 @@ def _load_tasks(suite: Suite, progress: Progress) -> tuple[dict[str, Any], list[
     tasks: dict[str, Any] = {}
     failures: list[CellEvent] = []
     for name in suite.tasks:
-        progress.prepare(name)
+        progress.prepare(f"preparing the prompts of {name}")
         try:
             tasks[name] = load_task(name, suite.settings)
         except UserError as error:

@@ -11,7 +11,9 @@ import yaml
 
 from copy_eval.errors import UserError
 
-Place = tuple[str | int, ...]
+_MERGE = "tag:yaml.org,2002:merge"  # of the key `<<`, which stands for other keys
+
+Place = tuple[Hashable, ...]
 """The keys and list positions that lead to a value: ``("models", 0, "pretrained")``."""
 
 
@@ -23,7 +25,7 @@ class Source:
     lines: Mapping[Place, int] = field(default_factory=dict)
 
     @contextmanager
-    def at(self, *place: str | int) -> Iterator[None]:
+    def at(self, *place: Hashable) -> Iterator[None]:
         """Put file and line before the message of a ``UserError``."""
         try:
             yield
@@ -44,48 +46,56 @@ def read_yaml(file: Path) -> tuple[Any, Source]:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {file}: {error}") from error
-    loader = yaml.SafeLoader(text)
     lines: dict[Place, int] = {}
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             return None, Source(file, {(): 1})
-        _note_lines(node, (), file, lines)
+        _note_lines(node, (), file, lines, loader)
         return loader.construct_document(node), Source(file, lines)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UserError(f"{file}:{line}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that does not exist; an alias of itself
-        raise UserError(f"{file}: not valid YAML: {error}") from error
-    finally:
-        loader.dispose()
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+        # A date that does not exist, an alias of itself, a tag (`!!int`) before what it does not fit.
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{file}: not valid YAML: {reason}") from error
 
 
-def _note_lines(node: yaml.Node, place: Place, file: Path, lines: dict[Place, int]) -> None:
+def _note_lines(node: yaml.Node, place: Place, file: Path, lines: dict[Place, int], loader: yaml.SafeLoader) -> None:
     """Note the line of a node and of all below it; the line of a mapping's value is that of its key."""
     lines.setdefault(place, node.start_mark.line + 1)
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            _note_lines(item, (*place, index), file, lines)
+            _note_lines(item, (*place, index), file, lines, loader)
     elif isinstance(node, yaml.MappingNode):
         seen: set[Hashable] = set()
         for key, value in node.value:
             line = key.start_mark.line + 1
-            if key.value in seen:
-                raise UserError(f"{file}:{line}: the key {key.value!r} stands here a second time")
-            seen.add(key.value)
-            lines[*place, key.value] = line
-            _note_lines(value, (*place, key.value), file, lines)
+            if not isinstance(key, yaml.ScalarNode):
+                raise UserError(
+                    f"{file}:{line}: a key must be text, not a list or a mapping; "
+                    "fill in what stands in {{ }}, or put it in quotes"
+                )
+            name = key.value if key.tag == _MERGE else loader.construct_object(key)
+            if name in seen:
+                raise UserError(f"{file}:{line}: the key {name!r} stands here a second time")
+            seen.add(name)
+            lines[*place, name] = line
+            _note_lines(value, (*place, name), file, lines, loader)
 
 
 def refuse_unknown(name: object, known: Collection[str], kind: str, of: str = "") -> None:
     """Check that ``name`` is one of ``known``.
 
     Raises:
-        UserError: names the nearest, or all if none is near.
+        UserError: names the nearest, or all if none is near; if it is no text, says that.
     """
+    if not isinstance(name, str):
+        raise UserError(f"a {kind}{of} must be text, not {name!r}")
     if name in known:
         return
-    near = get_close_matches(str(name), known, n=1)
+    near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
     raise UserError(f"unknown {kind} {name!r}{of}; {hint}")

@@ -4,7 +4,8 @@ A suite file::
 
     models:
       - adapter: pythia                     # or mamba_ssm, hf, vllm ...: lm-eval's --model
-        pretrained: EleutherAI/pythia-410m  # a hub id, a folder, a packaged checkpoint, or a pattern: runs/step*
+        pretrained: EleutherAI/pythia-410m  # a hub id, a folder, a packaged checkpoint, or a pattern: runs/step*;
+                                            # $NAME, ${NAME} and ~ are filled in
         revision: [step1000, step143000]    # on the hub; the default branch if left out
         dtype: bfloat16
         batch_size: 16
@@ -41,7 +42,7 @@ class ModelEntry:
     """Prompts at once, or ``auto``; results do not depend on it."""
 
     gpus: float | None = None
-    """GPUs that Ray sets aside for it; None leaves it to the runner."""
+    """GPUs that Ray sets aside for it, and spreads it over if they are several; None leaves it to the runner."""
 
     model_args: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Further arguments of the adapter."""

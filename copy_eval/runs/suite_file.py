@@ -9,10 +9,11 @@ import yaml
 
 from copy_eval.errors import UserError
 from copy_eval.runs.model_entries import read_models
+from copy_eval.runs.names import locate, read_name, read_place
 from copy_eval.runs.source import Source, read_yaml, refuse_unknown
 from copy_eval.runs.suite import ModelEntry, Suite
 from copy_eval.runs.task_names import tasks_by_name
-from copy_eval.tasks.settings import read_text, read_whole_number
+from copy_eval.tasks.settings import read_whole_number
 
 _PACKAGED = Path(__file__).resolve().parent / "suites"
 _KEYS = ("name", "models", "tasks", "settings")
@@ -83,7 +84,7 @@ def build_suite(content: object, source: Source, default_name: str, folder: Path
         with source.at(key):
             refuse_unknown(key, _KEYS, "key", " of a suite")
     with source.at("name"):
-        name = read_text({"name": default_name} | content, "name")
+        name = read_name({"name": default_name} | content, "name")
     return Suite(
         name=name,
         models=read_models(content.get("models"), source, folder),
@@ -107,9 +108,11 @@ def _read_tasks(given: object, source: Source) -> tuple[str, ...]:
 
 
 def _read_settings(content: Mapping[str, Any], source: Source, folder: Path) -> dict[str, int | str]:
-    given = content.get("settings") or {}
+    given = content.get("settings")
+    if given is None:
+        return {}
     with source.at("settings"):
-        if not isinstance(given, Mapping):
+        if not isinstance(given, dict):
             raise UserError(f"settings must be a mapping with keys of {', '.join(SETTINGS)}")
     settings: dict[str, int | str] = {}
     for key in given:
@@ -118,15 +121,15 @@ def _read_settings(content: Mapping[str, Any], source: Source, folder: Path) -> 
             if key in _NUMBERS:
                 settings[key] = read_whole_number(given, key, _NUMBERS[key])
             else:
-                settings[key] = _locate(key, read_text(given, key), folder)
+                settings[key] = _locate(key, read_place(given, key), folder)
     return settings
 
 
 def _locate(key: str, name: str, folder: Path) -> str:
     """Return a path as absolute, so that it holds on every worker; a tokenizer may also be a name."""
-    path = folder / Path(name).expanduser()
-    if path.exists():
-        return str(path.resolve())
+    path = locate(name, key, folder)
+    if path is not None:
+        return str(path)
     if key in _PATHS:
         raise UserError(f"{key}={name}: no such file")
     return name

@@ -53,8 +53,11 @@ BAD = [
     ([*TINY, "--tasks", "phonebook_copi"], "unknown task 'phonebook_copi'; did you mean 'phonebook_copy'?"),
     (["tiny", "--settings", "num_samples"], "--settings num_samples: write KEY=VALUE"),
     (["tiny", "--settings", "n_samples=2"], "unknown setting 'n_samples'; did you mean 'num_samples'?"),
+    (["--model", "pythia", "--pretrained", "$NOT_SET/a", "--tasks", "phonebook_copy"],
+     "pretrained=$NOT_SET/a: the variable NOT_SET is not set"),
+    (["tiny", "--settings", "c4_path=$NOT_SET"], "c4_path=$NOT_SET: the variable NOT_SET is not set"),
     (["tinny"], "unknown suite 'tinny'; did you mean 'tiny'?"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("arguments", "line"), BAD)

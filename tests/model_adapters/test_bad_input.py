@@ -54,6 +54,10 @@ class Payload:
         return Path.touch, (self.target,)
 
 
+def test_a_state_spaces_checkpoint_is_not_spread_over_gpus(mamba_folder):
+    assert "loads on one GPU; leave out parallelize" in refusal(MambaLM, mamba_folder, parallelize=True)
+
+
 @pytest.mark.parametrize("adapter", [MambaLM, PythiaLM])
 def test_an_unknown_checkpoint(adapter, tmp_path):
     assert "no such folder" in refusal(adapter, tmp_path / "nowhere")

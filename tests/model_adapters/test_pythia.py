@@ -44,6 +44,14 @@ def test_another_transformer_answers_like_hf_too(tokenizer, tmp_path):
     assert_same_answers(model, PROMPTS, answer(model), expected)
 
 
+def test_a_model_that_is_spread_over_places_answers_like_a_whole_one(tmp_path):
+    # As over several GPUs, accelerate's hooks move what goes from a layer in memory to one on the disk.
+    places = {"parallelize": True, "max_cpu_memory": "4MB", "offload_folder": str(tmp_path)}
+    spread = PythiaLM("tiny-pythia", device="cpu", batch_size=5, **places)
+    assert {"cpu", "disk"} == set(spread.model.hf_device_map.values())
+    assert answer(spread) == answer(PythiaLM("tiny-pythia", device="cpu", batch_size=5))
+
+
 def test_requests_with_different_settings_keep_their_order(model):
     short, long = make_requests(PROMPTS, max_gen_toks=2), make_requests(PROMPTS, max_gen_toks=9)
     mixed = [request for pair in zip(short, long, strict=True) for request in pair]

@@ -4,11 +4,14 @@ import json
 import os
 import signal
 import socket
+import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from copy_eval.cli import main
 from copy_eval.errors import UserError
@@ -19,6 +22,7 @@ from copy_eval.runs.runner import run_suite
 from copy_eval.runs.suite import ModelEntry, Suite
 
 ray = pytest.importorskip("ray")
+from ray.cluster_utils import Cluster  # noqa: E402
 
 MODELS = (
     ModelEntry("tiny-pythia", "pythia", "tiny-pythia", batch_size=4),
@@ -116,6 +120,65 @@ def test_a_model_gets_a_gpu_where_there_is_one_or_its_share_of_the_cores(gpus, d
     nodes = [{"Resources": {"CPU": 8.0, "GPU": float(there)}}, {"Resources": {"CPU": 16.0, "GPU": float(there)}}]
     entry = ModelEntry("a", "pythia", "a", gpus=gpus, model_args={"device": device} if device else {})
     assert ray_pool._resources(entry, nodes, models=4) == given
+
+
+@pytest.mark.parametrize(
+    ("entry", "model_args"),
+    [
+        (ModelEntry("a", "pythia", "a"), {}),
+        (ModelEntry("a", "pythia", "a", gpus=0.5), {}),
+        (ModelEntry("a", "vllm", "a", gpus=1), {}),
+        (ModelEntry("a", "pythia", "a", gpus=2), {"parallelize": True}),
+        (ModelEntry("a", "hf", "a", gpus=2.0, model_args={"draft": 0}), {"parallelize": True, "draft": 0}),
+        (ModelEntry("a", "vllm", "a", gpus=4.0), {"tensor_parallel_size": 4}),
+        (ModelEntry("a", "sglang", "a", gpus=2, model_args={"tp_size": 1}), {"tp_size": 1}),
+    ],
+)
+def test_a_model_with_several_gpus_is_spread_over_them(entry, model_args):
+    assert ray_pool._spread(entry) == replace(entry, model_args=model_args)
+
+
+@pytest.mark.skipif(torch.accelerator.device_count() > 1, reason="has the GPUs that Ray only pretends to have here")
+def test_gpus_that_pytorch_does_not_see_are_a_failure_and_the_other_models_go_on(tmp_path):
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 2, "include_dashboard": False})
+    large = replace(MODELS[0], name="large", gpus=2)
+    suite = replace(SUITE, models=(large, replace(MODELS[0], gpus=0)), tasks=("phonebook_copy_10",))
+    try:
+        evaluate = partial(evaluate_with_ray, address=cluster.address)
+        [failure] = run_suite(suite, tmp_path / "out", Progress(), evaluate)
+    finally:
+        cluster.shutdown()
+    assert failure.cell.model.name == "large"
+    assert failure.reason == "gpus=2: Ray set them aside, but PyTorch sees 0 of them; it may lack CUDA"
+    assert [label for label, _ in content(tmp_path / "out")] == ["tiny-pythia"]
+
+
+def test_what_was_done_before_a_full_disk_is_reported_as_done(local_ray, tmp_path):
+    class SlowMailbox:
+        """Takes its time with each event; as soon as a cell is done, nothing can be written any more."""
+
+        def __init__(self):
+            self.events = []
+
+        def put(self, event):
+            if event.state == "done":
+                (tmp_path / "tiny-pythia").rename(tmp_path / "elsewhere")
+                (tmp_path / "tiny-pythia").touch()
+            time.sleep(5)
+            self.events.append(event)
+
+        def take(self):
+            events, self.events = self.events, []
+            return events
+
+    cells = replace(SUITE, models=MODELS[:1], tasks=("phonebook_copy_10", "phonebook_copy_160")).cells()
+    mailbox = local_ray.remote(SlowMailbox).options(num_cpus=0, max_concurrency=9).remote()
+    task = local_ray.remote(ray_pool._evaluate_group).remote(cells, SUITE.settings, tmp_path, mailbox)
+    events = []
+    ray_pool._follow(local_ray, {task: cells}, mailbox, events.append)
+    ends = {event.cell.task: (event.state, event.reason) for event in events if event.state in ("done", "failed")}
+    reason = f"cannot write to {tmp_path / 'tiny-pythia'}: File exists"
+    assert ends == {"phonebook_copy_10": ("done", ""), "phonebook_copy_160": ("failed", reason)}
 
 
 def test_a_mistaken_address_is_one_line_and_nothing_is_written(tmp_path, capsys):

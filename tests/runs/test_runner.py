@@ -1,6 +1,7 @@
 """Whole runs of the packaged checkpoints: equal to lm-eval's own, resumed, and going on after a failure."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,12 +11,15 @@ import pytest
 from lm_eval import simple_evaluate
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.tasks import TaskManager
+from safetensors.torch import load_file, save_file
 
+from copy_eval.checkpoint_fingerprint import fingerprint_checkpoint
 from copy_eval.packaged import PACKAGED
 from copy_eval.reports.frames.results import read_results
 from copy_eval.runs.evaluate import load_task
 from copy_eval.runs.events import CellEvent
 from copy_eval.runs.progress import Progress
+from copy_eval.runs.results_folder import claim
 from copy_eval.runs.runner import run_suite
 from copy_eval.runs.suite import ModelEntry
 from copy_eval.runs.task_names import TASKS
@@ -66,6 +70,8 @@ def test_the_files_are_those_of_lm_eval(results, suite, model, tmp_path):
         }
         seeds = {f"{kind}_seed" for kind in ("random", "numpy", "torch", "fewshot")}  # nothing is drawn at random
         assert report["config"].keys() == their_report["config"].keys() - seeds
+        assert report["config"]["weights_sha256"] == their_report["config"]["weights_sha256"]
+        assert report["config"]["weights_sha256"] == fingerprint_checkpoint(PACKAGED / model.pretrained)
         for name in ("model_name", "model_source", "tokenizer_eos_token", "max_length", "lm_eval_version"):
             assert report[name] == their_report[name]
         assert list(sample_lines(results / model.name, task)) == list(sample_lines(their_file.parent, task))
@@ -82,6 +88,77 @@ def test_what_is_done_is_skipped_and_what_is_missing_is_evaluated(results, suite
     after = set(results.rglob("results_*.json"))
     assert before - after == {removed}
     assert len(after - before) == 1
+
+
+def test_weights_are_known_by_what_they_are(suite, tmp_path):
+    checkpoint = shutil.copytree(PACKAGED / "tiny-pythia", tmp_path / "checkpoint")
+    other = tmp_path / "other.safetensors"
+    tensors = load_file(checkpoint / "model.safetensors")
+    save_file({name: tensor * 1.5 for name, tensor in tensors.items()}, other, metadata={"format": "pt"})
+    os.utime(other, (1, 1))
+    models = tuple(ModelEntry(name, name, str(checkpoint), batch_size=4) for name in ("pythia", "hf"))
+    out, small = tmp_path / "results", replace(suite, models=models, tasks=("phonebook_copy_10",))
+
+    def evaluated() -> int:
+        progress = Progress()
+        assert run_suite(small, out, progress) == []
+        return progress.evaluated
+
+    assert evaluated() == 2
+    (checkpoint / "train.log").write_text("step 8000")
+    (checkpoint / "checkpoint-500").mkdir()
+    os.utime(checkpoint / "model.safetensors")
+    assert evaluated() == 0
+    shutil.copy2(other, checkpoint / "model.safetensors")
+    assert evaluated() == 2
+    assert evaluated() == 0
+    shutil.copy2(PACKAGED / "tiny-pythia" / "model.safetensors", checkpoint)
+    assert evaluated() == 0  # the first results are those of these weights
+
+
+def test_a_run_of_lm_eval_with_fewer_prompts_does_not_count(suite, tmp_path):
+    out, small = tmp_path / "results", replace(suite, models=(PYTHIA,), tasks=("phonebook_copy_10",))
+    claim(out, small)
+    tracker = EvaluationTracker(output_path=str(out / "tiny-pythia" / "results.json"))
+    theirs = simple_evaluate(
+        model="pythia",
+        model_args={"pretrained": "tiny-pythia"},
+        tasks=list(small.tasks),
+        limit=1,
+        task_manager=TaskManager(include_path=TASKS, include_defaults=False, metadata=dict(suite.settings)),
+        evaluation_tracker=tracker,
+    )
+    theirs.pop("samples")
+    tracker.save_results_aggregated(theirs, None)
+    [file] = (out / "tiny-pythia").glob("results_*.json")
+    progress = Progress()
+    assert run_suite(small, out, progress) == []
+    assert (progress.done_before, progress.evaluated) == (0, 1)
+    whole = json.loads(file.read_text())
+    assert whole["n-samples"]["phonebook_copy_10"]["effective"] == 1
+
+
+def test_what_cannot_be_read_is_told_once_and_left_alone(results, suite, tmp_path, capsys):
+    results = shutil.copytree(results, tmp_path / "results")
+    file = next((results / "tiny-mamba").glob("results_*.json"))
+    file.write_text("{")
+    (results / "tiny-mamba" / "results_hellaswag.json").write_text('{"results": {"hellaswag": {"acc,none": 0.3}}}')
+    progress = Progress()
+    assert run_suite(suite, results, progress) == []
+    assert (progress.done_before, progress.evaluated) == (3, 1)
+    assert capsys.readouterr().err.count("not read: ") == 1
+    assert file.read_text() == "{"
+
+
+def test_a_checkpoint_that_cannot_be_read_fails_and_the_others_go_on(results, suite, tmp_path):
+    results = shutil.copytree(results, tmp_path / "results")
+    broken = shutil.copytree(PACKAGED / "tiny-pythia", tmp_path / "broken")
+    there = replace(PYTHIA, name="tiny-pythia", pretrained=str(broken))
+    (broken / "pytorch_model.bin").symlink_to("/proc/self/mem")
+    progress = Progress()
+    failures = run_suite(replace(suite, models=(there, MAMBA)), results, progress)
+    assert {failure.reason.partition(": ")[0] for failure in failures} == {f"cannot read {broken}/pytorch_model.bin"}
+    assert (progress.done_before, progress.failed) == (2, 2)
 
 
 def test_two_entries_for_one_checkpoint_are_two_models_of_the_report(suite, tmp_path):

@@ -1,11 +1,15 @@
 """Suites: what a good file means, and what a bad one is told."""
 
+import copy
 import pickle
+import random
 from pathlib import Path
 
 import pytest
+import yaml
 
 from copy_eval.errors import UserError
+from copy_eval.runs.results_folder import folder_of
 from copy_eval.runs.suite_file import SETTINGS, dump_suite, load_suite, packaged_suites, suite_of_options
 from copy_eval.tasks.c4 import dataset as c4
 from copy_eval.tasks.phonebook import dataset as phonebook
@@ -150,7 +154,10 @@ BAD = [
     ("adapter: pythia", "name: x", "2: adapter must be a name or a path, not None"),
     ("bfloat16", "bf16", "5: unknown dtype 'bf16'; did you mean 'bfloat16'?"),
     ("batch_size: 16", "batch_size: 0", "6: batch_size must be a whole number of at least 1, not 0"),
-    ("batch_size: 16", "gpus: -1", "6: gpus must be a number of at least 0, not -1"),
+    ("batch_size: 16", "gpus: -1", "6: gpus must be a share of one GPU or a whole number of at least 0, not -1"),
+    ("batch_size: 16", "gpus: 1.5", "6: gpus must be a share of one GPU or a whole number of at least 0, not 1.5"),
+    ("batch_size: 16", "gpus: .inf", "6: gpus must be a share of one GPU or a whole number of at least 0, not inf"),
+    ("adapter: pythia", "gpus: 2\n    adapter: gguf", "2: gpus=2: gguf loads a model on one GPU; hf, "),
     ("batch_size: 16", "model_args: {dtype: float32}", "6: dtype stands beside model_args, not in it"),
     ("batch_size: 16", "dtype: float32", "6: the key 'dtype' stands here a second time"),
     ("[step1000, main]", "[step1000, step1000]", "4: revision must list at least one revision, and none twice"),
@@ -166,6 +173,32 @@ BAD = [
     (GOOD, "models: &m [*m]", " not valid YAML"),
     (GOOD[GOOD.index("  - ") : GOOD.index("tasks")], "", "1: models must list at least one model"),
     ("tasks:", "  - {adapter: hf, pretrained: other/Pythia-410M}\ntasks:", "7: two models are called 'Pythia-410M'"),
+    ("EleutherAI/pythia-410m", "{{ckpt}}", "3: a key must be text, not a list or a mapping; fill in what stands in {{"),
+    ("EleutherAI/pythia-410m", "'{{ckpt}}'", "3: pretrained={{ckpt}}: a template that was not filled in"),
+    ("EleutherAI/pythia-410m", "{ckpt: 1}", "3: pretrained must be a name or a path, not {'ckpt': 1}"),
+    ("EleutherAI/pythia-410m", "[a, b]", "3: pretrained must be a name or a path, not ['a', 'b']"),
+    ("EleutherAI/pythia-410m", "2024-01-01", "3: pretrained must be a name or a path, not datetime.date(2024, 1, 1)"),
+    ("EleutherAI/pythia-410m", '"a\\nb"', "3: pretrained must be one line without control characters, not 'a\\nb'"),
+    ("EleutherAI/pythia-410m", "a" * 300, "3: pretrained=aaa"),
+    ("EleutherAI/pythia-410m", "/", "3: pretrained=/: this folder has no config.json"),
+    ("[phonebook_copy_10, c4_copy_25]", "[{phonebook_copy: }]", "7: a task must be text, not {'phonebook_copy': None}"),
+    ("[phonebook_copy_10, c4_copy_25]", "[[phonebook_copy]]", "7: a task must be text, not ['phonebook_copy']"),
+    ("adapter: pythia", "adapter: [pythia]", "2: adapter must be a name or a path, not ['pythia']"),
+    ("dtype: bfloat16", "dtype: {bfloat16: }", "5: dtype must be a name or a path, not {'bfloat16': None}"),
+    ("models:", "name: [a]\nmodels:", "1: name must be a name or a path, not ['a']"),
+    ("models:", "name: 2024\nmodels:", "1: name must be a name or a path, not 2024"),
+    ("num_samples: 8", "length_tokenizer: {a: b}", "9: length_tokenizer must be a name or a path, not {'a': 'b'}"),
+    ("num_samples: 8", "1: x", "9: a setting must be text, not 1"),
+    ("num_samples: 8", "? [a, b]\n  : c", "9: a key must be text, not a list or a mapping"),
+    ("settings:", "yes: 1\nsettings:", "8: a key of a suite must be text, not True"),
+    ("\n  num_samples: 8", " false", "8: settings must be a mapping"),
+    ("batch_size: 16", "model_args: []", "6: model_args must be a mapping"),
+    ("batch_size: 16", "model_args: {peft: [a]}", "6: peft must be a name or a path, not ['a']"),
+    ("batch_size: 16", "model_args: {since: 2024-01-01}", "6: model_args must be text, numbers, lists and mappings ("),
+    ("batch_size: 16", "name: ..", "2: no folder of results can be called '..': give the model another name"),
+    ("8", "!!int many", " not valid YAML: "),
+    ("8", "!!timestamp now", " not valid YAML: "),
+    ("8", "\x01", " not valid YAML: "),
 ]  # fmt: skip
 
 
@@ -199,3 +232,121 @@ def test_a_folder_has_no_revisions(write, tmp_path):
 def test_a_suite_that_does_not_exist_is_named(name, message):
     with pytest.raises(UserError, match=message.replace("?", r"\?")):
         load_suite(name, {})
+
+
+WHOLE = """\
+name: all keys
+models:
+  - name: first
+    adapter: hf
+    pretrained: EleutherAI/pythia-410m
+    revision: [step1000, main]
+    dtype: bfloat16
+    batch_size: 16
+    gpus: 0.5
+    model_args: {tokenizer: EleutherAI/gpt-neox-20b, max_length: 2048}
+  - {adapter: mamba_ssm, pretrained: tiny-mamba}
+tasks: [phonebook_copy, c4_copy_25]
+settings: {num_samples: 8, data_seed: 7, length_tokenizer: tiny-pythia}
+"""
+ODD = [
+    "{{ckpt}}", "'{{ckpt}}'", "{a: }", "{a: {b: c}}", "[]", "{}", "[a, [b]]", "[{a: }]", "? [a, b]\n: c", "{1: x}",
+    "0", "-7", "1.5", ".nan", ".inf", "1e400", "99999999999999999999", "true", "no", "~", "''", "' '", "2024-01-01",
+    "2024-01-01 10:00:00", "!!binary aGVsbG8=", "!!set {a, b}", "!!omap [a: 1]", "!!pairs [a: 1]", "!!int x",
+    "!!timestamp x", "!!bool x", "!!float ''", "!!int ''", "!!seq a", "!mine a", "=", "{<<: {a: b}}", "{<<: 5}",
+    '"a\\nb"', '"\\0"', '"\\u2028"', '"\\ud800"', "$", "$NOWHERE", "${NOWHERE}", "~nobody/x", "/", ".", "..", "./x",
+    "'*'", "'['", "'a:b?c'", "'%41'", "'<b>'", "tiny-mamba", "phonebook_copy", "pythia", "x" * 300,
+    "'/" + "y/" * 3000 + "'",
+]  # fmt: skip
+"""What may stand in a YAML file where something else belongs."""
+
+
+def mutate(node: yaml.Node, draw: random.Random) -> None:
+    """Replace, delete or double one thing somewhere below ``node``."""
+    places = [(node, index) for node in branches(node) for index in range(len(node.value))]
+    parent, index = draw.choice(places)
+    kind = draw.choice(["replace", "replace", "replace", "replace", "key", "delete", "double"])
+    if kind == "delete":
+        del parent.value[index]
+    elif kind == "double":
+        parent.value.insert(index, copy.deepcopy(parent.value[index]))
+    else:
+        odd = yaml.compose(draw.choice(ODD))
+        if isinstance(parent, yaml.SequenceNode):
+            parent.value[index] = odd
+        else:
+            key, value = parent.value[index]
+            parent.value[index] = (odd, value) if kind == "key" else (key, odd)
+
+
+def branches(node: yaml.Node) -> list[yaml.CollectionNode]:
+    if not isinstance(node, yaml.CollectionNode):
+        return []
+    pairs = isinstance(node, yaml.MappingNode)
+    below = [value for _, value in node.value] if pairs else node.value
+    return [node, *(branch for value in below for branch in branches(value))]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_mutated_suite_is_a_suite_or_one_line(seed, write, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    draw = random.Random(seed)
+    for _ in range(20):
+        document = yaml.compose(WHOLE)
+        for _ in range(draw.choice([1, 1, 1, 2])):
+            mutate(document, draw)
+        file = write(yaml.serialize(document))
+        try:
+            suite = load_suite(file, {})
+        except UserError as error:
+            line = str(error)
+            assert line.startswith(f"{file}:"), line
+            assert len(line.splitlines()) == 1, line
+        else:
+            assert dump_suite(load_suite(write(dump_suite(suite)), {})) == dump_suite(suite)
+            assert all(folder_of(tmp_path, cell).parent == tmp_path for cell in suite.cells())
+
+
+def test_variables_and_the_home_are_filled_in(write, tmp_path, monkeypatch):
+    make_checkpoints(tmp_path, "runs/step1", "runs/step2", "neox")
+    (tmp_path / "text.jsonl").touch()
+    monkeypatch.setenv("CKPT", str(tmp_path / "runs"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    suite = load_suite(
+        write(
+            "models:\n"
+            "  - {name: one, adapter: pythia, pretrained: $CKPT/step1, model_args: "
+            "{tokenizer: ~/neox, peft: '${CKPT}'}}\n"
+            "  - {adapter: pythia, pretrained: '${CKPT}/step*'}\n"
+            "tasks: c4_copy\n"
+            "settings: {c4_path: ~/text.jsonl, squad_path: $CKPT/../text.jsonl, length_tokenizer: ~/neox}"
+        ),
+        {},
+    )
+    assert [model.pretrained for model in suite.models] == [
+        str(tmp_path / "runs" / name) for name in ("step1", "step1", "step2")
+    ]
+    assert suite.models[0].model_args == {"tokenizer": str(tmp_path / "neox"), "peft": str(tmp_path / "runs")}
+    text = str(tmp_path / "text.jsonl")
+    assert suite.settings == {"c4_path": text, "squad_path": text, "length_tokenizer": str(tmp_path / "neox")}
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "line"),
+    [
+        ("pretrained: $CKPT", "", "1: pretrained=$CKPT: the variable CKPT is not set"),
+        ("pretrained: '${CKPT}/step*'", "", "1: pretrained=${CKPT}/step*: the variable CKPT is not set"),
+        ("pretrained: $EMPTY/a", "", "1: pretrained=$EMPTY/a: the variable EMPTY is empty"),
+        ("pretrained: a, model_args: {tokenizer: $CKPT}", "", "1: tokenizer=$CKPT: the variable CKPT is not set"),
+        ("pretrained: a", "c4_path: $CKPT", "3: c4_path=$CKPT: the variable CKPT is not set"),
+        ("pretrained: a", "squad_path: $CKPT", "3: squad_path=$CKPT: the variable CKPT is not set"),
+        ("pretrained: a", "length_tokenizer: $CKPT", "3: length_tokenizer=$CKPT: the variable CKPT is not set"),
+    ],
+)
+def test_a_variable_that_is_not_set_is_named(model, settings, line, write, monkeypatch):
+    monkeypatch.delenv("CKPT", raising=False)
+    monkeypatch.setenv("EMPTY", "")
+    file = write(f"models: [{{adapter: hf, {model}}}]\ntasks: phonebook_copy\nsettings: {{{settings}}}")
+    with pytest.raises(UserError) as caught:
+        load_suite(file, {})
+    assert str(caught.value) == f"{file}:{line}"

@@ -27,6 +27,7 @@ _WITHOUT_EFFECT = {
     "device", "parallelize", "device_map", "device_map_option", "max_memory_per_gpu", "max_cpu_memory",
     "offload_folder",
     "batch_size", "max_batch_size", "tensor_parallel_size", "data_parallel_size", "pipeline_parallel_size", "tp_plan",
+    "tp_size", "dp_size",
     "gpu_memory_utilization", "swap_space", "num_concurrent", "max_retries", "timeout", "low_cpu_mem_usage",
     # Where it is downloaded to, and by whom.
     "cache_dir", "download_dir", "token", "use_auth_token",
@@ -36,18 +37,41 @@ _WITHOUT_EFFECT = {
 """Arguments of lm-eval's models that leave every answer as it is."""
 
 
-def loading_facets(adapter: str, model_args: Mapping[str, Any]) -> dict[str, str]:
-    """Return how a model is loaded: the adapter, and each of its arguments that can change an answer.
+def model_of(model_args: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the name and the revision of the model that lm-eval's ``--model_args`` ask for."""
+    return str(model_args.get(_name_key(model_args))), str(model_args.get("revision") or "main")
+
+
+def _name_key(model_args: Mapping[str, Any]) -> str:
+    return next((key for key in _NAMES if model_args.get(key)), "pretrained")
+
+
+def requested_setup(
+    adapter: str,
+    model_args: Mapping[str, Any],
+    chat_template: str | None = None,
+    system_instruction: str | None = None,
+    gen_kwargs: Any = None,
+) -> dict[str, str]:
+    """Return the setup that a run asks for: the adapter, its arguments, and what stands around the prompts.
 
     Args:
         adapter: lm-eval's ``--model``.
         model_args: lm-eval's ``--model_args``; what names the model and its revision is left out.
+        chat_template: hash of the chat template; None where none is applied.
+        system_instruction: hash of the system instruction; None without one.
+        gen_kwargs: lm-eval's ``--gen_kwargs``.
     """
-    name_key = next((key for key in _NAMES if key in model_args), None)
-    left_out = _WITHOUT_EFFECT | {name_key, "revision"}
-    given = {key: _as_text(value) for key, value in model_args.items() if key not in left_out}
+    left_out = _WITHOUT_EFFECT | {_name_key(model_args), "revision"}
+    asked = {key: value for key, value in model_args.items() if key not in left_out}
+    asked |= {
+        "chat_template": chat_template,
+        "system_instruction": system_instruction,
+        "gen_kwargs": gen_kwargs or None,
+    }
+    texts = {key: _as_text(value) for key, value in asked.items()}
     # An argument that is off, or left to the adapter, says what its absence says.
-    facets = {key: text for key, text in given.items() if text not in ("", "None", "False")}
+    facets = {key: text for key, text in texts.items() if text not in ("", "None", "False")}
     if facets.get("dtype") == "auto":
         del facets["dtype"]
     return {"adapter": adapter} | facets
@@ -59,24 +83,20 @@ def setup_of(
     chat_template: str | None = None,
     system_instruction: str | None = None,
 ) -> dict[str, str]:
-    """Return the setup of a run from what lm-eval logs about it.
+    """Return the setup of a run from what lm-eval logs about it: what it asked for, and what came of that.
 
     Args:
         config: the entry ``config`` of a result file.
         model_args: its ``model_args``, as a mapping.
-        chat_template: hash of the chat template; None where none was applied.
-        system_instruction: hash of the system instruction; None without one.
+        chat_template: as for ``requested_setup``.
+        system_instruction: as for ``requested_setup``.
     """
-    setup = loading_facets(adapter_of(config), model_args)
+    setup = requested_setup(adapter_of(config), model_args, chat_template, system_instruction, config.get("gen_kwargs"))
     if dtype := str(config.get("model_dtype") or "").removeprefix("torch."):
         setup["dtype"] = dtype  # what `auto` came to, on that machine
     if weights := config.get("weights_sha256") or config.get("model_sha"):
         setup["weights"] = str(weights)
         setup.pop("pretrained", None)  # where a base model or a renamed checkpoint lay
-    shown = {"chat_template": chat_template, "system_instruction": system_instruction}
-    setup |= {facet: value for facet, value in shown.items() if value}
-    if gen_kwargs := config.get("gen_kwargs"):
-        setup["gen_kwargs"] = _as_text(gen_kwargs)
     return setup
 
 

@@ -21,15 +21,14 @@ from typing import Any
 import yaml
 
 from copy_eval.errors import UserError
+from copy_eval.measurement import model_of, requested_setup
 from copy_eval.runs.model_entries import folder_name
-from copy_eval.runs.spreading import SPREADING
 from copy_eval.runs.suite import Cell, Suite
 from copy_eval.runs.suite_file import dump_suite
 
 _SUITE = "suite.yaml"
 _FAILURES = "failures.jsonl"
 _WEIGHTS = ".weights"
-_WITHOUT_EFFECT = ("device", *SPREADING)  # arguments of an adapter that leave its answers as they are
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,10 @@ class Result:
     """What one result file says of one task."""
 
     file: Path
-    adapter: str
-    model_args: Mapping[str, Any]
+    model: tuple[str, str]
+    """Its name and revision."""
+    setup: Mapping[str, str]
+    """How it was asked to load and to answer; see ``copy_eval.measurement``."""
     task: str
     prompts: Prompts
     weights: str | None
@@ -119,12 +120,20 @@ def read_done(folder: Path, on_unread: Callable[[str], object] = lambda _: None)
 
 def _read_result(file: Path, report: Mapping[str, Any], task: str) -> Result:
     config = report["config"]
+    model_args = dict(config["model_args"])
     prompts = Prompts(
         version=str(report["versions"][task]),
         sha256=report["configs"][task]["metadata"]["prompts_sha256"],
         count=report["n-samples"][task]["effective"],
     )
-    return Result(file, config["model"], dict(config["model_args"]), task, prompts, config.get("weights_sha256"))
+    setup = requested_setup(
+        config["model"],
+        model_args,
+        report.get("chat_template_sha"),
+        report.get("system_instruction_sha"),
+        config.get("gen_kwargs"),
+    )
+    return Result(file, model_of(model_args), setup, task, prompts, config.get("weights_sha256"))
 
 
 def refuse_other_prompts(out: Path, prompts: Mapping[str, Prompts], on_unread: Callable[[str], object]) -> None:
@@ -151,18 +160,11 @@ def refuse_other_prompts(out: Path, prompts: Mapping[str, Prompts], on_unread: C
 
 
 def is_done(cell: Cell, prompts: Prompts, weights: str | None, results: Sequence[Result]) -> bool:
-    """Tell whether one of the ``results`` of the cell's folder is the cell's, whole and of the same weights."""
-    wanted = _identity(cell.model.arguments(cell.revision))
-    return any(
-        (result.adapter, result.task, result.prompts, result.weights)
-        == (cell.model.adapter, cell.task, prompts, weights)
-        and _identity(result.model_args) == wanted
-        for result in results
-    )
-
-
-def _identity(model_args: Mapping[str, Any]) -> Any:
-    return json.loads(json.dumps({key: value for key, value in model_args.items() if key not in _WITHOUT_EFFECT}))
+    """Tell whether one of the ``results`` of the cell's folder is the cell's: the same measurement, and whole."""
+    arguments = cell.model.arguments(cell.revision)
+    setup = requested_setup(cell.model.adapter, arguments)
+    asked = (model_of(arguments), setup, cell.task, prompts, weights)
+    return any((result.model, result.setup, result.task, result.prompts, result.weights) == asked for result in results)
 
 
 def write_result(folder: Path, task: str, report: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:

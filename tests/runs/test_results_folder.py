@@ -23,7 +23,9 @@ from copy_eval.runs.suite import Cell, ModelEntry, Suite
 MODEL = ModelEntry("mine", "hf", "EleutherAI/pythia-410m", dtype="bfloat16")
 CELL = Cell(MODEL, "step1000", "phonebook_copy_10")
 PROMPTS = Prompts("1.0", "abc", 2)
-RESULT = Result(None, "hf", MODEL.arguments("step1000"), CELL.task, PROMPTS, None)
+RESULT = Result(
+    None, ("EleutherAI/pythia-410m", "step1000"), {"adapter": "hf", "dtype": "bfloat16"}, CELL.task, PROMPTS, None
+)
 
 
 def test_the_result_of_a_cell_is_known_again():
@@ -40,15 +42,26 @@ def test_the_result_of_a_cell_is_known_again():
         {"model_args": {"parallelize": True}},
         {"model_args": {"tensor_parallel_size": 2}},
         {"model_args": {"tp_size": 2}},
+        {"model_args": {"draft": 0}},
     ],
 )
 def test_what_leaves_the_answers_as_they_are_does_not_matter(same):
     assert is_done(replace(CELL, model=replace(MODEL, **same)), PROMPTS, None, [RESULT])
 
 
+@pytest.mark.parametrize("shown", ["chat_template", "system_instruction", "gen_kwargs"])
+def test_a_result_of_prompts_in_a_template_is_not_the_cells(shown):
+    assert not is_done(CELL, PROMPTS, None, [replace(RESULT, setup={**RESULT.setup, shown: "f"})])
+
+
 @pytest.mark.parametrize(
     "change",
-    [{"adapter": "pythia"}, {"dtype": "float32"}, {"pretrained": "EleutherAI/pythia-1b"}, {"model_args": {"draft": 0}}],
+    [
+        {"adapter": "pythia"},
+        {"dtype": "float32"},
+        {"pretrained": "EleutherAI/pythia-1b"},
+        {"model_args": {"max_length": 64}},
+    ],
 )
 def test_another_way_to_load_the_model_is_another_cell(change):
     assert not is_done(replace(CELL, model=replace(MODEL, **change)), PROMPTS, None, [RESULT])
@@ -111,7 +124,7 @@ def test_other_prompts_or_another_version_are_refused(results):
     refuse_other_prompts(results, {"phonebook_copy_10": replace(result.prompts, count=9)}, said.append)
     with pytest.raises(UserError, match=r"other prompts of phonebook_copy_10.*name another folder"):
         refuse_other_prompts(results, {"phonebook_copy_10": replace(result.prompts, sha256="other")}, said.append)
-    with pytest.raises(UserError, match=r"version 1\.0 of phonebook_copy_10, this is version 2\.0"):
+    with pytest.raises(UserError, match=r"version 1\.1 of phonebook_copy_10, this is version 2\.0"):
         refuse_other_prompts(results, {"phonebook_copy_10": replace(result.prompts, version="2.0")}, said.append)
     assert said == []
 

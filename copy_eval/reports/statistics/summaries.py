@@ -1,5 +1,6 @@
 """The leaderboard and the shares of wrong answers, as frames."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -46,11 +47,20 @@ def leaderboard(accuracy: pd.DataFrame) -> pd.DataFrame:
         summary = pd.DataFrame.from_dict(sums, orient="index", dtype=object).add_prefix(f"{series}_")
         curves = {label: _score(curve, lengths, linear) for label, curve in rows.groupby("label")}
         scores[series] = pd.Series(curves, dtype="Float64")
-        board = board.join(summary).join(_cells(rows, str(series)))
+        cells = _cells(rows, str(series))
+        # Names of tasks are free: a task `a_20` without a length in its name, and the length 20 of a task `a`.
+        names = {name: _unused(name, board.columns) for name in cells.columns}
+        board = board.join(summary).join(cells.rename(columns=names))
     board.insert(0, "score", scores.fillna(0).mean(axis="columns"))
     # Models whose scores differ by rounding alone share a rank.
     board.insert(0, "rank", board["score"].round(9).rank(ascending=False, method="min").astype("Int64"))
     return board.sort_values("rank", kind="stable").reset_index(drop=True)
+
+
+def _unused(name: str, taken: Collection[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _score(curve: pd.DataFrame, lengths: pd.Series, linear: bool) -> float:

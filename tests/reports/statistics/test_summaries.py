@@ -44,6 +44,14 @@ def test_a_model_that_is_scored_at_short_lengths_alone_does_not_outrank_one_that
     assert board["score"].tolist() == pytest.approx([0.9, 1.5 / 4])
 
 
+def test_a_task_named_like_a_length_of_another_keeps_its_column(tmp_path):
+    write_results(tmp_path, {10: 0.2, 20: 0.4})
+    odd = write_results(tmp_path, {20: 0.6}, date=2.0)
+    odd.write_text(odd.read_text().replace('"length": 20', '"length": 7'))
+    board = build_report([tmp_path]).leaderboard
+    assert board[["phonebook_copy_20", "phonebook_copy_20_"]].to_numpy().tolist() == [[0.4, 0.6]]
+
+
 def test_equal_scores_share_a_rank(tmp_path):
     for model in "abc":
         write_results(tmp_path, {10: 0.5 if model == "c" else 0.7}, model=model)

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 _DESCRIPTION = """
-Compare the exact match of two models, length by length. Where both answered the same prompts and logged their samples
-(lm_eval's --log_samples), the comparison is paired, which finds smaller differences; else it says why it is not.
+Compare the exact match of two models, length by length and all lengths of a task together. Where both answered the
+same prompts and logged their samples (lm_eval's --log_samples), the comparison is paired, which finds smaller
+differences; else it says why it is not. Runs with and without a chat template saw other text and are not paired.
 Different versions of a task, and different texts, are never compared.
 """
 _EPILOG = """
@@ -25,7 +26,9 @@ def add_parser(subcommands: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("a", type=Path, metavar="A", help="result file or folder of one model and revision")
+    parser.add_argument(
+        "a", type=Path, metavar="A", help="result file or folder of one model, revision and way of loading it"
+    )
     parser.add_argument("b", type=Path, metavar="B", help="that of the other")
     parser.add_argument(
         "--format", choices=["table", "csv", "json", "markdown"], default="table", help="what to print (default: table)"

@@ -10,13 +10,19 @@ if TYPE_CHECKING:
     from copy_eval.reports.comparison.evaluation import Evaluation
 
 _DESCRIPTION = """
-Compare the results of a checkpoint with a baseline, length by length, and print a summary in Markdown. A length fails
-if its exact match is lower by more than --max-drop and the drop is significant at --alpha (one-sided exact test,
-adjusted for the number of lengths). With --log_samples on both sides the test is paired and finds smaller drops.
+Compare the results of a checkpoint with a baseline, length by length and all lengths of a task together, and print a
+summary in Markdown. A length, or a task, fails if its exact match is lower by more than --max-drop and the drop is
+significant at --alpha (one-sided exact tests, adjusted for their number). With --log_samples on both sides the tests
+are paired and find smaller drops. The summary says how small a drop the given prompts can show.
+
+--max-drop rarely decides about a single length: at 200 prompts no drop of less than about 5 points is significant, so
+its default of 0.02 lets nothing pass there that --alpha would not. It decides about all lengths together, and where a
+length has some thousand prompts. A length whose accuracy in the baseline is not above it cannot fail.
 """
 _EPILOG = """
-exit codes: 0 pass, 1 a length dropped, 2 unusable input, such as a length of the baseline that RESULTS do not have,
-or that is over the context now; a length that is new passes
+exit codes: 0 pass, 1 a length or a task dropped, 2 unusable input, such as a length of the baseline that RESULTS do
+not have, that is over the context now, or that has too few prompts for any drop to be significant; a length that is
+new passes
 
 examples:
   copy-eval gate results --baseline baseline.json --update

@@ -6,7 +6,8 @@ from typing import Any
 
 _DESCRIPTION = """\
 Read lm-eval's result files and write leaderboard.csv, accuracy_by_length.csv, wrong_answers.csv, tables.md, tables.tex,
-plots (PNG and SVG) and index.html. The same model, task and prompts twice counts once, the newest run. Runs that logged
+plots (PNG and SVG) and index.html. The same measurement twice counts once: the run with most prompts, of these the
+newest. A model that was loaded or prompted in several ways has a row for each. Runs that logged
 their samples (lm_eval --log_samples) also give heat maps by the depth of the phonebook entry."""
 
 

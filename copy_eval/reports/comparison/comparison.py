@@ -38,6 +38,9 @@ COLUMNS = {
     "right_b": "Int64",
     "accuracy_a": "Float64",  # share of exact matches; missing without a score
     "accuracy_b": "Float64",
+    "headline": "string",  # the metric that stands for the task in reports: exact_match, or f1 for SQuAD
+    "headline_value_a": "Float64",  # over all prompts of A
+    "headline_value_b": "Float64",
     "over_context_a": "boolean",  # a prompt of the length does not fit the model's context
     "over_context_b": "boolean",
     "difference": "Float64",  # accuracy B - accuracy A; this and what follows is missing where either has no score
@@ -97,7 +100,9 @@ def compare_scores(a: Evaluation, b: Evaluation, alternative: Alternative, names
         length = _compare(score_a, score_b, alternative, names, shown)
         rows.append(_about(score_a) | length.row)
         if length.stratum is not None:
-            strata.setdefault((score_a.task, score_a.task_version, score_a.text), []).append(length)
+            strata.setdefault((score_a.task, score_a.task_version, score_a.text), []).append(
+                replace(length, row=rows[-1])
+            )
     for series, lengths in strata.items():
         if len(lengths) > 1:
             rows.append(dict(zip(_SERIES, series, strict=True)) | _pool(lengths, alternative))
@@ -118,12 +123,15 @@ class _Length:
     stratum: Stratum | None = None
 
 
+_NUMBERS = ("n", "right", "accuracy", "headline_value", "over_context")
+
+
 def _about(score: Score) -> dict[str, Any]:
-    return {name: getattr(score, name) for name in (*_SERIES, "task_name", "length")}
+    return {name: getattr(score, name) for name in (*_SERIES, "task_name", "length", "headline")}
 
 
 def _numbers(score: Score, side: str) -> dict[str, Any]:
-    return {f"{name}_{side}": getattr(score, name) for name in ("n", "right", "accuracy", "over_context")}
+    return {f"{name}_{side}": getattr(score, name) for name in _NUMBERS}
 
 
 def _why_shown_otherwise(a: Evaluation, b: Evaluation, names: tuple[str, str]) -> str | None:
@@ -207,6 +215,7 @@ def _pool(lengths: Sequence[_Length], alternative: Alternative) -> dict[str, Any
     weights = [row["n_a"] * row["n_b"] / (row["n_a"] + row["n_b"]) for row in rows]
     low, high = pooled_interval([(row["difference"], row["low"], row["high"]) for row in rows], weights)
     return sums | {
+        "headline": rows[0]["headline"],
         "accuracy_a": float(np.average([row["accuracy_a"] for row in rows], weights=weights)),
         "accuracy_b": float(np.average([row["accuracy_b"] for row in rows], weights=weights)),
         "over_context_a": False,

@@ -48,6 +48,10 @@ class Score:
     over_context: bool
     answers: Answers | None
     """None where no samples were logged."""
+    headline: str = "exact_match"
+    """The metric that stands for the task in reports; the tests here are about exact matches all the same."""
+    headline_value: float | None = None
+    """None without a score."""
     context_checked: bool = True
     """Whether it is known that every prompt fits the model's context."""
 
@@ -99,7 +103,10 @@ def read_evaluation(paths: Iterable[Path]) -> Evaluation:
 
 def _scores(results: pd.DataFrame) -> tuple[Score, ...]:
     answers = _answers(read_samples(results))
-    scores = [_score(row, answers) for row in results[results["metric"] == "exact_match"].itertuples()]
+    key = ["task_name", "task_version", "text"]
+    headlines = results.loc[results["metric"] == results["headline"], [*key, "value"]]
+    exact = results[results["metric"] == "exact_match"].merge(headlines, on=key, suffixes=("", "_headline"))
+    scores = [_score(row, answers) for row in exact.itertuples()]
     return tuple(sorted(scores, key=lambda score: (score.task, score.task_version, score.text or "", score.length)))
 
 
@@ -117,6 +124,8 @@ def _score(row: Any, answers: Mapping[Any, Answers]) -> Score:
         right=None if pd.isna(row.value) or n == 0 else round(row.value * n),
         over_context=bool(row.over_context),
         answers=answers.get((row.task_name, row.task_version, text or "")),
+        headline=row.headline,
+        headline_value=None if pd.isna(row.value_headline) else float(row.value_headline),
         context_checked=bool(row.context_checked),
     )
 

@@ -12,6 +12,7 @@ from copy_eval.reports.comparison.evaluation import Evaluation
 from copy_eval.reports.comparison.sensitivity import describe_sensitivity
 from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED
 from copy_eval.reports.frames.series import ALL_LENGTHS, length_names, length_unit
+from copy_eval.reports.statistics.accuracy import metric_title
 from copy_eval.reports.writing.markdown import escape
 from copy_eval.reports.writing.number_texts import accuracy_text, difference_text, interval_text, p_text
 from copy_eval.reports.writing.spreadsheet import to_csv
@@ -20,8 +21,8 @@ SIGNIFICANT = 0.05
 """Differences with an adjusted p-value below this are called out."""
 
 _LEGEND = (
-    "Exact match, and the 95 % interval of the difference. Only A, only B: prompts that one of the two alone answers\n"
-    "rightly. p: McNemar's exact test (Fisher's where unpaired); in the row of all lengths, that of their sum;\n"
+    "A, B: exact match, and the 95 % interval of the difference. Only A, only B: prompts that one of the two alone\n"
+    "answers rightly. p: McNemar's exact test (Fisher's where unpaired); in the row of all lengths, that of their sum;\n"
     "adjusted for all these tests of a task by Holm's method; * below 0.05."
 )
 
@@ -102,13 +103,14 @@ def _section(rows: pd.DataFrame, is_markdown: bool) -> Iterator[str]:
 def _table(rows: pd.DataFrame, style: str) -> str:
     names = length_names(rows)
     cells = [_cells(row, names) for row in rows.itertuples()]
-    align = ["right"] * 9 + ["left"]
+    align = ["right"] * (len(cells[0]) - 1) + ["left"]
     return tabulate(cells, headers="keys", tablefmt=style, disable_numparse=True, colalign=align)
 
 
 def _cells(row: Any, names: Mapping[int, str]) -> dict[str, str]:
     return {
         "length": ALL_LENGTHS if pd.isna(row.length) else names[row.length],
+        **_headlines(row),
         "prompts": f"{row.n_a}" if row.n_a == row.n_b else f"{row.n_a} and {row.n_b}",
         "A": accuracy_text(row.accuracy_a, row.over_context_a),
         "B": accuracy_text(row.accuracy_b, row.over_context_b),
@@ -119,6 +121,15 @@ def _cells(row: Any, names: Mapping[int, str]) -> dict[str, str]:
         "p": p_text(row.p),
         "adjusted p": p_text(row.p_adjusted) + (" *" if _is_significant(row.p_adjusted) else ""),
     }
+
+
+def _headlines(row: Any) -> dict[str, str]:
+    """Return the metric that stands for the task where it is not exact match, over all prompts of each side."""
+    if row.headline == "exact_match":
+        return {}
+    title = metric_title(row.headline)
+    values = {"A": row.headline_value_a, "B": row.headline_value_b}
+    return {f"{title} {side}": "" if pd.isna(value) else f"{value:.3f}" for side, value in values.items()}
 
 
 def _is_significant(p: Any) -> bool:

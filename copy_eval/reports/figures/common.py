@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from copy_eval.reports.figures.fonts import drawable, families
 from copy_eval.reports.frames.training import trajectories
 
 _SETTINGS: Any = {
@@ -33,7 +34,7 @@ _SETTINGS: Any = {
 @contextmanager
 def figure_settings() -> Iterator[None]:
     """Apply the settings of our figures, to drawing and saving alike, and leave those of the process alone."""
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(_SETTINGS | {"font.family": families()}):
         yield
 
 
@@ -51,7 +52,7 @@ def to_files(figure: Figure, name: str) -> dict[str, bytes]:
 
 def wrap_title(title: str, about: str, figure: Figure) -> str:
     """Return a title, broken where it would leave the figure, and below it what is to be known about the drawing."""
-    return f"{textwrap.fill(title, int(figure.get_figwidth() * 12.5))}\n{about}"
+    return f"{textwrap.fill(drawable(title), int(figure.get_figwidth() * 12.5))}\n{about}"
 
 
 def few_steps(rows: pd.DataFrame, most: int) -> pd.DataFrame:

@@ -7,8 +7,8 @@ from matplotlib.ticker import EngFormatter
 
 from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.figures.common import figure_settings, format_accuracy_axis, wrap_title
+from copy_eval.reports.figures.fonts import legend_names
 from copy_eval.reports.figures.styles import length_colours
-from copy_eval.reports.frames.labels import shorten
 from copy_eval.reports.frames.series import describe_prompts, length_names, length_unit
 from copy_eval.reports.frames.training import trajectories, trajectory_name
 from copy_eval.reports.statistics.accuracy import metric_title
@@ -25,7 +25,7 @@ def plot_emergence(accuracy: pd.DataFrame) -> Figure:
     """
     trajectory = trajectories(accuracy)
     names_of_models = {key: trajectory_name(rows.iloc[0]) for key, rows in accuracy.groupby(trajectory, sort=False)}
-    short = shorten(names_of_models.values())
+    short = legend_names(names_of_models.values())
     names = length_names(accuracy)
     colours = length_colours(names)
     with figure_settings():

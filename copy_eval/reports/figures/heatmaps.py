@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.figures.common import few_steps, figure_settings, wrap_title
-from copy_eval.reports.frames.labels import shorten
+from copy_eval.reports.figures.fonts import legend_names
 
 _COLOURS = colormaps["Blues"]
 _ABREAST = 2
@@ -41,7 +41,7 @@ def plot_depths(depths: pd.DataFrame) -> Figure:
     height = rows * (panel[1] + _GAP) - _GAP + _MARGINS["top"] + _MARGINS["bottom"]
     with figure_settings():
         figure = Figure(figsize=(width, height))
-        names = shorten(labels)
+        names = legend_names(labels)
         for place, label in enumerate(labels):
             row, column = divmod(place, columns)
             left = _MARGINS["left"] + column * (panel[0] + _GAP)

@@ -17,8 +17,9 @@ from copy_eval.reports.figures.common import (
     human_size,
     wrap_title,
 )
+from copy_eval.reports.figures.fonts import legend_names
 from copy_eval.reports.figures.styles import Style, model_styles
-from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED, shorten, unchecked_labels
+from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED, unchecked_labels
 from copy_eval.reports.frames.series import describe_prompts, is_linear, length_names, length_unit
 from copy_eval.reports.statistics.accuracy import metric_title
 
@@ -108,7 +109,7 @@ def _mark_over_context(axes: Axes, refused: pd.DataFrame, styles: dict[str, Styl
 
 def _add_legend(axes: Axes, accuracy: pd.DataFrame, outside: bool) -> None:
     models = accuracy.drop_duplicates("label")
-    short = shorten(models["label"])
+    short = legend_names(models["label"])
     unchecked = unchecked_labels(accuracy)
     texts = [
         (f"{short[label]} ({human_size(size)})" if pd.notna(size) else short[label])

@@ -8,7 +8,8 @@
      "setup": {"adapter": "pythia", "dtype": "bfloat16"},
      "scores": [
       {"task": "phonebook_copy", "task_name": "phonebook_copy_10", "length": 10, "task_version": "1.0", "text": null,
-       "prompts_sha256": "0a94...", "n": 8, "right": 7, "over_context": false, "context_checked": true,
+       "prompts_sha256": "0a94...", "n": 8, "right": 7, "over_context": false, "headline": "exact_match",
+       "headline_value": 0.875, "context_checked": true,
        "answers": "fe", "prompts": null}
      ]
     }
@@ -49,6 +50,8 @@ class _Score(BaseModel):
     n: Count
     right: Annotated[int, Field(ge=0, le=MOST)] | None
     over_context: bool
+    headline: Name
+    headline_value: Annotated[float, Field(ge=0, le=1)] | None
     context_checked: bool
     answers: Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$")] | None
     prompts: list[Annotated[int, Field(ge=0, le=MOST)]] | None

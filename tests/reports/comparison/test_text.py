@@ -63,3 +63,16 @@ def test_json_has_every_column_and_null_for_what_is_missing(compared):
     assert content["lengths"][1]["difference"] == -0.5
     assert content["lengths"][3]["over_context_a"] is True
     assert content["lengths"][4]["accuracy_b"] is None
+
+
+def test_f1_stands_beside_the_exact_match_of_squad(tmp_path):
+    sides = []
+    for model, f1 in (("a", 0.75), ("b", 0.625)):
+        metadata = {"headline_metric": "f1", "text_source": "dev.json", "text_sha256": "c" * 64}
+        file = write_run(tmp_path, {0: "1" * 9, 100: "1" * 9}, model=model, task="squad_by_length", metadata=metadata)
+        file.write_text(file.read_text().replace('"digit_accuracy,none": 1.0', f'"f1,none": {f1}'))
+        sides.append(read_evaluation([file]))
+    rows = [" ".join(line.split()) for line in render(compare(*sides), *sides, "table").splitlines()]
+    assert "length F1 A F1 B prompts A B B - A 95 % interval only A only B p adjusted p" in rows
+    assert any(row.startswith("100 0.750 0.625 9 1.000 1.000 ") for row in rows)
+    assert any(row.startswith("all 18 1.000 1.000 ") for row in rows)

@@ -13,7 +13,7 @@ def describe_sensitivity(rows: pd.DataFrame, alpha: float) -> Iterator[str]:
 
     Args:
         rows: of a comparison, with ``comparison.COLUMNS``.
-        alpha: level of significance of all its tests together.
+        alpha: level of significance of all its tests together, on the side of a drop.
     """
     tested = rows[rows["p"].notna()]
     level = alpha / max(len(tested), 1)
@@ -22,6 +22,8 @@ def describe_sensitivity(rows: pd.DataFrame, alpha: float) -> Iterator[str]:
         # The answers that change either way at all lengths tell best how many do at one.
         churn = _churn(lengths)
         accuracy = lengths["right_a"].sum() / lengths["n_a"].sum()
+        if accuracy == 0:
+            continue  # there is nothing to lose
         # Of lengths with unlike numbers of prompts, the fewest.
         at_one = detectable_drop(int(lengths[["n_a", "n_b"]].min().min()), accuracy, churn, level)
         seen = f"at one length {_points(at_one)}"

@@ -17,8 +17,8 @@ def wilson_interval(accuracy: pd.Series, n: pd.Series, confidence: float = 0.95)
     answers = n[known].to_numpy(float)
     right = (accuracy[known].to_numpy(float) * answers).round()
     low, high = proportion_confint(right, answers, alpha=1 - confidence, method="wilson")
-    # Rounding lifts the lower bound of 0 % to 1e-17, and lowers the upper one of 100 %.
-    bounds = np.minimum(low, right / answers), np.maximum(high, right / answers)
+    # Rounding lifts the lower bound of 0 % to 1e-17, and lowers the upper one of 100 % or lifts it above 1.
+    bounds = np.minimum(low, right / answers).clip(min=0), np.maximum(high, right / answers).clip(max=1)
     lows, highs = (pd.Series(bound, index=accuracy.index[known], dtype="Float64") for bound in bounds)
     return lows.reindex(accuracy.index), highs.reindex(accuracy.index)
 

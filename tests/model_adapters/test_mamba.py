@@ -10,7 +10,16 @@ from safetensors.torch import load_file
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.state_spaces import translate_config
 from tests.model_adapters.reference_mamba import draw_weights, reference_logits
-from tests.model_adapters.support import MAMBA1, MAMBA2, PROMPTS, answer, assert_same_answers, logits_after_each
+from tests.model_adapters.support import (
+    MAMBA1,
+    MAMBA2,
+    PROMPTS,
+    answer,
+    assert_same_answers,
+    cache_as_hub_repository,
+    logits_after_each,
+    split_weights,
+)
 
 
 def load(folder, **options):
@@ -39,6 +48,20 @@ def test_a_state_spaces_checkpoint_gives_the_logits_of_an_independent_mamba(conf
     for prompt in PROMPTS:
         expected = reference_logits(config, draw_weights(config), model.tok_encode(prompt))
         torch.testing.assert_close(logits_after_each(model, prompt), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("weights_file", ["pytorch_model.bin", "model.safetensors"])
+@pytest.mark.parametrize("place", ["folder", "subfolder", "hub"])
+def test_shards_give_the_logits_of_the_whole_file(place, weights_file, state_spaces_folder, tmp_path, monkeypatch):
+    whole = load(state_spaces_folder(MAMBA2))
+    folder = split_weights(state_spaces_folder(MAMBA2, weights_file))
+    name, options = folder, {}
+    if place == "subfolder":
+        name, options = folder.parent, {"subfolder": folder.name}
+    elif place == "hub":
+        name = cache_as_hub_repository(folder, tmp_path, monkeypatch)
+
+    assert torch.equal(logits_after_each(load(name, **options), PROMPTS[0]), logits_after_each(whole, PROMPTS[0]))
 
 
 def test_the_vocabulary_is_padded_as_mamba_ssm_pads_it(state_spaces_folder):

@@ -8,6 +8,8 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+from copy_eval._autoload import MODELS
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "copy_eval"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -67,6 +69,10 @@ def test_the_constraints_hold_everything_that_is_required_directly_or_not():
         seen.add(name)
         waiting += needed or []
     assert seen <= pins().keys()
+
+
+def test_the_entry_points_are_the_models_of_the_bridge():
+    assert PROJECT["entry-points"]["lm_eval.models"] == MODELS
 
 
 def test_every_package_that_the_code_imports_is_required():

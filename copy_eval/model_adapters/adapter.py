@@ -17,6 +17,7 @@ from lm_eval.models.utils import (
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from copy_eval import __version__
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.decoding import Answer, Run, StopRule, decode_greedily
 from copy_eval.model_adapters.drafting import Trust
@@ -38,8 +39,11 @@ _NEUTRAL = _GREEDY | {
 class ExactLM(CheckedLM):
     """A Hugging Face model whose batched answers are those of one prompt at a time.
 
-    A subclass says how a batch goes through its model (``_new_run``).
+    A subclass says its name and how a batch goes through its model (``_new_run``).
     """
+
+    adapter: str
+    """The name after ``--model``, whichever alias was asked for."""
 
     def __init__(self, pretrained: str | PreTrainedModel, *, draft: bool = True, **options: Any) -> None:
         """Load a checkpoint.
@@ -63,9 +67,13 @@ class ExactLM(CheckedLM):
         return int(self.max_length)
 
     def get_model_info(self) -> dict[str, Any]:
-        """Return what lm-eval logs of the model, and transformers' name of its architecture for the reports."""
-        # Only the hybrids that mamba-ssm alone can run have a config without a type.
-        return super().get_model_info() | {"model_architecture": self.config.model_type or "state_spaces_hybrid"}
+        """Return what lm-eval logs of the model, transformers' name of its architecture, and what ran it here."""
+        return super().get_model_info() | {
+            # Only the hybrids that mamba-ssm alone can run have a config without a type.
+            "model_architecture": self.config.model_type or "state_spaces_hybrid",
+            # Another adapter may have the same name; this is only in the results of ours.
+            "copy_eval": {"adapter": self.adapter, "version": __version__, "context_length": self.context_length},
+        }
 
     def _new_run(self, room: int) -> Run:
         """Return a run in which at most ``room`` tokens follow each prompt."""

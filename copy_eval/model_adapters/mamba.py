@@ -34,6 +34,7 @@ PILE_TOKENIZER = "EleutherAI/gpt-neox-20b"
 class MambaLM(ExactLM):
     """A state space model: ``lm_eval --model mamba_ssm --model_args pretrained=state-spaces/mamba-370m``."""
 
+    adapter = "mamba_ssm"
     _kernels = False
     _step_graphs: StepGraphs | None = None
 

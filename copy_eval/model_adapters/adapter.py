@@ -18,10 +18,10 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from copy_eval import __version__
-from copy_eval.errors import UserError
+from copy_eval.errors import UserError, first_line
 from copy_eval.model_adapters.decoding import Answer, Run, StopRule, decode_greedily
 from copy_eval.model_adapters.drafting import Trust
-from copy_eval.model_adapters.loading import CheckedLM, first_line
+from copy_eval.model_adapters.loading import CheckedLM
 from copy_eval.over_context import refuse_over_context
 
 _log = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from transformers import Mamba2Config, MambaConfig, PretrainedConfig
 
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.adapter import ExactLM
+from copy_eval.model_adapters.arguments import is_given
 from copy_eval.model_adapters.checkpoints import find_file
 from copy_eval.model_adapters.decoding import Answer, Run
 from copy_eval.model_adapters.drafting import Trust
@@ -27,6 +28,9 @@ from copy_eval.model_adapters.step_graphs import StepGraphs
 
 _log = logging.getLogger(__name__)
 
+_OF_STATE_SPACES = {"revision", "subfolder", "dtype", "trust_remote_code", "gpus"}
+"""What loading a checkpoint in the state-spaces layout follows; ``HFLM`` hands over more."""
+
 PILE_TOKENIZER = "EleutherAI/gpt-neox-20b"
 """The tokenizer of every state-spaces checkpoint; their repositories carry none."""
 
@@ -43,7 +47,7 @@ class MambaLM(ExactLM):
         pretrained: str = "state-spaces/mamba-130m",
         *,
         use_kernels: bool = True,
-        is_hf: bool | None = None,  # noqa: ARG002
+        is_hf: bool | None = None,
         **options: Any,
     ) -> None:
         """Load a checkpoint.
@@ -51,16 +55,17 @@ class MambaLM(ExactLM):
         Args:
             pretrained: a folder, a hub id, or the packaged ``tiny-mamba``.
             use_kernels: run mamba-ssm's kernels on CUDA where they are installed.
-            is_hf: without effect; an argument of lm-eval's own adapter. The layout is read off config.json.
+            is_hf: whether the layout is that of transformers; an argument of lm-eval's own adapter, which is only
+                checked: the layout is read off config.json.
             options: see ``ExactLM``.
 
         Raises:
             UserError: if an argument or the checkpoint is not usable.
         """
-        self._use_kernels = use_kernels
+        self._use_kernels, self._is_hf = use_kernels, is_hf
+        self._mixed_precision = options.get("mixed_precision_dtype")
         super().__init__(pretrained, **options)
-        # A hybrid's states grow, and autocast keeps casts of the weights that a graph would outlive.
-        if self._kernels and not is_hybrid(self._config_json) and self.mixed_precision_dtype is None:
+        if self._kernels and not is_hybrid(self._config_json):  # whose states grow
             self._step_graphs = StepGraphs(self.model, self.device)
 
     @property
@@ -69,6 +74,9 @@ class MambaLM(ExactLM):
         return self._max_length or None
 
     def _get_config(self, pretrained: str, **options: Any) -> None:
+        if self._is_hf is not None and self._is_hf == self._state_spaces:
+            layout = "the state-spaces layout" if self._state_spaces else "transformers' layout"
+            raise UserError(f"is_hf={self._is_hf}: config.json has {layout}; leave is_hf out")
         on_cuda = self.device.type == "cuda"
         self._kernels = self._use_kernels and on_cuda and have_kernels()
         if on_cuda and not have_kernels():
@@ -93,13 +101,29 @@ class MambaLM(ExactLM):
         super()._create_tokenizer(pretrained, tokenizer, **options)
 
     def _create_model(self, pretrained: str, **options: Any) -> None:
-        if self._state_spaces:
-            self._create_from_state_spaces(pretrained, **options)
-        else:
-            super()._create_model(pretrained, **options)
+        if self._kernels and self._mixed_precision is not None:
+            raise UserError(
+                f"mixed_precision_dtype={self._mixed_precision}: mamba-ssm's kernels step in one dtype; "
+                "use dtype=, or add use_kernels=False"
+            )
+        if self._kernels and options["peft"]:
+            if is_hybrid(self._config_json):
+                raise UserError(f"peft={options['peft']}: mamba-ssm's own model, the only one for hybrids, takes none")
+            self._kernels = False  # PEFT wraps the modules of transformers' model
+        super()._create_model(pretrained, **options)
+        if not self._state_spaces:
             self._kernels = self._kernels and self._move_into_kernels(pretrained)
 
-    def _create_from_state_spaces(self, pretrained: str, **options: Any) -> None:
+    def _load_weights(self, pretrained: str, **options: Any) -> None:
+        if not self._state_spaces:
+            super()._load_weights(pretrained, **options)
+            return
+        for name, value in options.items():
+            if name not in _OF_STATE_SPACES and is_given(name, value):
+                raise UserError(
+                    f"{name}={value}: only for transformers' layout, and {pretrained} has the state-spaces layout; "
+                    f"leave {name} out, or save the model in the other: MambaLM(...).model.save_pretrained(folder)"
+                )
         tensors = read_state_spaces(pretrained, options["revision"], options["subfolder"])
         dtype = options["dtype"]
         if dtype == "auto":

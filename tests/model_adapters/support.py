@@ -70,14 +70,14 @@ def split_weights(folder: Path) -> Path:
     return folder
 
 
-def cache_as_hub_repository(folder: Path, cache: Path, monkeypatch) -> str:
+def cache_as_hub_repository(folder: Path, cache: Path, monkeypatch, revision: str = "main") -> str:
     """Put a checkpoint into a cache of the hub, as a download of all that loading asks for leaves it; return its id."""
     commit, repository = "0" * 40, cache / "models--someone--model"
     shutil.copytree(folder, repository / "snapshots" / commit)
     (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(commit)
+    (repository / "refs" / revision).write_text(commit)
     (repository / ".no_exist" / commit).mkdir(parents=True)
-    for name in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"):
+    for name in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "tokenizer.json"):
         if not (folder / name).exists():
             (repository / ".no_exist" / commit / name).touch()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))

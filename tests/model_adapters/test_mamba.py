@@ -157,13 +157,14 @@ def test_sampling_runs_and_follows_the_seed(model):
     assert answer(model, do_sample=True, temperature=1.0) != first
 
 
-def test_without_its_own_tokenizer_a_checkpoint_has_the_one_of_the_pile(state_spaces_folder, monkeypatch):
+def test_without_its_own_tokenizer_a_checkpoint_has_the_one_of_the_pile(state_spaces_folder, tmp_path, monkeypatch):
     folder = state_spaces_folder(MAMBA1)
     (folder / "tokenizer.json").unlink()
     pile = state_spaces_folder(MAMBA1)
     monkeypatch.setattr("copy_eval.model_adapters.mamba.PILE_TOKENIZER", str(pile))
+    name = cache_as_hub_repository(folder, tmp_path, monkeypatch, revision="step3000")
 
-    assert load(folder, revision="step3000").tokenizer.name_or_path == str(pile)
+    assert load(name, revision="step3000").tokenizer.name_or_path == str(pile)
 
 
 def test_on_a_cpu_nothing_is_said_about_kernels(mamba_folder, caplog):

@@ -140,7 +140,7 @@ class MambaLM(ExactLM):
         """Put transformers' model into mamba-ssm's; return whether it is one that mamba-ssm has."""
         model = find_state_space_model(self._model)
         config = None if model is None else translate_back(model.config)
-        if model is not self._model or config is None:  # spread over devices, wrapped by an adapter of PEFT, or other
+        if model is not self._model or config is None:  # spread over devices, or other
             return False
         tensors = name_as_state_spaces(model.state_dict())
         self._model = build_kernel_model(config, tensors, self.device, model.dtype, pretrained)

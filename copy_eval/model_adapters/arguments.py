@@ -57,11 +57,11 @@ def refuse_arguments(options: Mapping[str, Any], loaded: bool) -> None:
     given = {name: value for name, value in options.items() if is_given(name, value)}
     for name, value in given.items():
         if name in _REFUSED:
-            raise UserError(f"{name}={value}: not supported; {_REFUSED[name]}")
+            raise UserError(f"{name}= is not supported; {_REFUSED[name]}")
         if loaded and name not in _AFTER_LOADING:
-            raise UserError(f"{name}={value}: the model that was passed is loaded already; leave {name} out")
+            raise UserError(f"{name}= comes too late for a model that is loaded already; leave it out")
         if name in _ONLY_PARALLEL and "parallelize" not in given:
-            raise UserError(f"{name}={value}: only with parallelize=True")
+            raise UserError(f"{name}= has an effect with parallelize=True only")
         if name in ("softmax_dtype", "mixed_precision_dtype"):
             _check_dtype(name, value)
     if "parallelize" in given and given.get("device") not in (None, "cuda", "cuda:0"):

@@ -121,8 +121,8 @@ class MambaLM(ExactLM):
         for name, value in options.items():
             if name not in _OF_STATE_SPACES and is_given(name, value):
                 raise UserError(
-                    f"{name}={value}: only for transformers' layout, and {pretrained} has the state-spaces layout; "
-                    f"leave {name} out, or save the model in the other: MambaLM(...).model.save_pretrained(folder)"
+                    f"{name}= is for transformers' layout only, and {pretrained} has the state-spaces layout; leave it "
+                    "out, or save the model in the other: MambaLM(...).model.save_pretrained(folder)"
                 )
         tensors = read_state_spaces(pretrained, options["revision"], options["subfolder"])
         dtype = options["dtype"]

@@ -7,11 +7,12 @@ import pytest
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+from transformers import BitsAndBytesConfig
 
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.pythia import PythiaLM
-from tests.model_adapters.support import MAMBA1, PROMPTS, logits_after_each
+from tests.model_adapters.support import MAMBA1, PROMPTS, answer, logits_after_each
 
 
 def loglikelihood(model):
@@ -53,7 +54,7 @@ FOLLOWED = {
 
 NOT_SUPPORTED = {
     "delta": "x", "autogptq": True, "gptqmodel": True, "gguf_file": "x.gguf", "tp_plan": "auto",
-    "load_in_8bit": True, "load_in_4bit": True, "quantization_config": {"load_in_8bit": True},
+    "load_in_8bit": True, "load_in_4bit": True, "quantization_config": BitsAndBytesConfig(load_in_8bit=True),
     "torch_dtype": "bfloat16", "max_memory": {"cpu": "1GB"}, "config": {},
 }  # fmt: skip
 
@@ -121,13 +122,12 @@ def test_what_is_followed_has_its_effect(name, layout):
 
 @pytest.mark.parametrize("name", NOT_SUPPORTED)
 def test_what_no_adapter_supports_is_refused_with_what_to_do_instead(name, layout):
-    line = refusal(layout, **{name: NOT_SUPPORTED[name]})
-    assert line.startswith(f"{name}={NOT_SUPPORTED[name]}: not supported; ")
+    assert refusal(layout, **{name: NOT_SUPPORTED[name]}).startswith(f"{name}= is not supported; ")
 
 
 @pytest.mark.parametrize("name", ONLY_PARALLEL)
 def test_what_spreads_a_model_is_refused_where_it_is_not_spread(name, layout):
-    assert "only with parallelize=True" in refusal(layout, **{name: ONLY_PARALLEL[name]})
+    assert "with parallelize=True only" in refusal(layout, **{name: ONLY_PARALLEL[name]})
 
 
 def test_a_spread_model_has_no_device_of_its_own(layout):
@@ -136,9 +136,8 @@ def test_a_spread_model_has_no_device_of_its_own(layout):
 
 @pytest.mark.parametrize("name", ONLY_TRANSFORMERS_LAYOUT)
 def test_what_transformers_would_get_is_refused_for_the_state_spaces_layout(name, state_spaces_folder):
-    value = ONLY_TRANSFORMERS_LAYOUT[name]
-    line = refusal((MambaLM, state_spaces_folder(MAMBA1)), **{name: value}, device=None)
-    assert line.startswith(f"{name}={value}: only for transformers' layout")
+    line = refusal((MambaLM, state_spaces_folder(MAMBA1)), **{name: ONLY_TRANSFORMERS_LAYOUT[name]}, device=None)
+    assert line.startswith(f"{name}= is for transformers' layout only")
 
 
 def test_what_transformers_gets_has_its_effect(neox_folder, tmp_path):
@@ -146,6 +145,7 @@ def test_what_transformers_gets_has_its_effect(neox_folder, tmp_path):
     assert load(layout, attn_implementation="eager").model.config._attn_implementation == "eager"
     spread = load(layout, parallelize=True, device=None, max_cpu_memory=60_000, offload_folder=str(tmp_path))
     assert "disk" in spread.model.hf_device_map.values()
+    assert answer(spread) == answer(load(layout))
     assert "'no_such_argument'" in refusal(layout, no_such_argument=1)
     assert "not_there" in refusal(layout, attn_implementation="not_there")
 
@@ -184,7 +184,7 @@ def test_what_cannot_be_understood(given, layout):
 @pytest.mark.parametrize("adapter", [MambaLM, PythiaLM])
 def test_a_loaded_model_can_no_longer_follow_what_concerns_loading(given, adapter, neox_folder, tokenizer):
     model = load((PythiaLM, neox_folder)).model
-    with pytest.raises(UserError, match="is loaded already"):
+    with pytest.raises(UserError, match="loaded already"):
         adapter(pretrained=model, tokenizer=tokenizer, **given)
 
 

@@ -20,6 +20,7 @@ _REFUSED = {
     "gguf_file": "convert it once: from_pretrained(..., gguf_file=...) of transformers, then save_pretrained",
     "delta": "add the delta to the base's weights once and name the folder of the sum",
     "tp_plan": "its answers differ from those of one device; use parallelize=True or accelerate launch",
+    "use_fast_tokenizer": "transformers 5 has fast tokenizers only",
     "torch_dtype": "use dtype=",
     "max_memory": "use parallelize=True with max_memory_per_gpu= and max_cpu_memory=",
     "config": "a checkpoint's config is its config.json",
@@ -30,15 +31,15 @@ _ONLY_PARALLEL = ("device_map", "max_memory_per_gpu", "max_cpu_memory", "offload
 """Without ``parallelize=True``, ``HFLM`` drops these."""
 
 _DEFAULTS: dict[str, Any] = {
-    "revision": "main", "subfolder": "", "dtype": "auto", "offload_folder": "./offload",
+    "revision": "main", "subfolder": "", "dtype": "auto", "offload_folder": "./offload", "use_fast_tokenizer": True,
     **dict.fromkeys(("parallelize", "trust_remote_code", "enable_thinking"), False),
     **dict.fromkeys(("autogptq", "gptqmodel", "load_in_8bit", "load_in_4bit"), False),
 }  # fmt: skip
 """Of the arguments for which a value other than None asks for nothing."""
 
 _AFTER_LOADING = {
-    "tokenizer", "use_fast_tokenizer", "truncation", "add_bos_token", "prefix_token_id",
-    "logits_cache", "softmax_dtype", "mixed_precision_dtype", "max_length", "batch_size", "max_batch_size",
+    "tokenizer", "truncation", "add_bos_token", "prefix_token_id", "logits_cache",
+    "softmax_dtype", "mixed_precision_dtype", "max_length", "batch_size", "max_batch_size",
     "think_end_token", "enable_thinking", "chat_template_args",
 }  # fmt: skip
 """Arguments that a model which is loaded already can still follow."""

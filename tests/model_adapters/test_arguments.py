@@ -54,6 +54,7 @@ FOLLOWED = {
 
 NOT_SUPPORTED = {
     "delta": "x", "autogptq": True, "gptqmodel": True, "gguf_file": "x.gguf", "tp_plan": "auto",
+    "use_fast_tokenizer": False,
     "load_in_8bit": True, "load_in_4bit": True, "quantization_config": BitsAndBytesConfig(load_in_8bit=True),
     "torch_dtype": "bfloat16", "max_memory": {"cpu": "1GB"}, "config": {},
 }  # fmt: skip
@@ -67,8 +68,8 @@ ONLY_TRANSFORMERS_LAYOUT = {
 
 WITH_TESTS_OF_THEIR_OWN = {"pretrained", "backend", "revision", "subfolder", "device", "peft", "parallelize"}
 
-HANDED_OVER = {"trust_remote_code", "use_fast_tokenizer"}
-"""To transformers as they are."""
+HANDED_OVER = {"trust_remote_code"}
+"""To transformers as it is."""
 
 TEMPLATE = "{{ messages[0].content }}{{ mood }}{{ enable_thinking }}"
 

@@ -144,7 +144,7 @@ def test_what_transformers_would_get_is_refused_for_the_state_spaces_layout(name
 def test_what_transformers_gets_has_its_effect(neox_folder, tmp_path):
     layout = (PythiaLM, neox_folder)
     assert load(layout, attn_implementation="eager").model.config._attn_implementation == "eager"
-    spread = load(layout, parallelize=True, device=None, max_cpu_memory=60_000, offload_folder=str(tmp_path))
+    spread = load(layout, parallelize=True, device=None, max_cpu_memory=110_000, offload_folder=str(tmp_path))
     assert "disk" in spread.model.hf_device_map.values()
     assert answer(spread) == answer(load(layout))
     assert "'no_such_argument'" in refusal(layout, no_such_argument=1)

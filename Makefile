@@ -1,8 +1,9 @@
-# Every target makes .venv on first use, and again when the requirements change. Another Python: make test PYTHON=python3.13
+# Every target makes its environment on first use, and again when the requirements change. Another Python: make test PYTHON=python3.13
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+LOWEST := .venv-lowest/installed
 
 # Few prompts, so that it ends within minutes on two cores; the intervals say how few.
 DEMO := --batch_size 16 --log_samples --output_path demo/results --metadata
@@ -10,7 +11,7 @@ PHONEBOOK := $(DEMO) num_samples=64 --tasks phonebook_copy
 # C4 is not at hand offline: the text is the documentation of the data sets that scikit-learn carries.
 COPY := $(DEMO) num_samples=64,c4_path=demo/text.txt,length_tokenizer=tiny-pythia --tasks c4_copy_25,c4_copy_50,c4_copy_100,c4_copy_200
 
-.PHONY: demo test check
+.PHONY: demo test test-lowest check
 
 demo: $(INSTALLED)
 	@mkdir -p demo && cat .venv/lib/python3*/site-packages/sklearn/datasets/descr/*.rst > demo/text.txt
@@ -23,6 +24,11 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
+# Not the test of constraints.txt, which compares it with what is installed.
+test-lowest: $(LOWEST)
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest --numprocesses auto --dist loadfile \
+		--deselect tests/test_packaging.py::test_the_constraints_hold_everything_that_is_required_directly_or_not
+
 check: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -30,7 +36,14 @@ check: $(INSTALLED)
 	$(BIN)/codespell
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("copy-eval needs Python 3.11 or newer, and $(PYTHON) is %d.%d; name another one with PYTHON=..." % sys.version_info[:2])'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev,training]'
-	@touch $@
+	$(call install,.venv,constraints.txt)
+
+$(LOWEST): pyproject.toml constraints-lowest.txt
+	$(call install,.venv-lowest,constraints-lowest.txt)
+
+define install
+@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("copy-eval needs Python 3.11 or newer, and $(PYTHON) is %d.%d; name another one with PYTHON=..." % sys.version_info[:2])'
+$(PYTHON) -m venv $(1)
+$(1)/bin/python -m pip install --constraint $(2) --editable '.[dev,training]'
+@touch $(1)/installed
+endef

@@ -12,12 +12,14 @@ MODELS_IN_REGISTRY = """
 import json
 from lm_eval.api.registry import get_model, model_registry
 get_model("dummy")  # one of lm-eval's own
-print(json.dumps({name: target for name, target in model_registry.items() if name in ("mamba_ssm", "pythia")}))
+print(json.dumps({name: target for name, target in model_registry.items() if "mamba_ssm" in name or "pythia" in name}))
 """
 
 OURS = {
     "mamba_ssm": "copy_eval.model_adapters.mamba:MambaLM",
     "pythia": "copy_eval.model_adapters.pythia:PythiaLM",
+    "copy_eval_mamba_ssm": "copy_eval.model_adapters.mamba:MambaLM",
+    "copy_eval_pythia": "copy_eval.model_adapters.pythia:PythiaLM",
 }
 
 # Stands in for lm-eval's own 14,000 tasks, which take seconds to index: TaskManager scans the folder of its module.
@@ -163,10 +165,25 @@ def test_discovery_by_entry_points_finds_our_names_taken_by_us(installed):
     assert json.loads(installed.python(DISCOVERY + MODELS_IN_REGISTRY)) == OURS
 
 
-def test_discovery_by_entry_points_serves_pythia_without_the_bridge(installed):
-    script = f"{DISCOVERY}\nprint(model_registry.get('pythia').__name__, dict(model_registry.items())['mamba_ssm'])"
+def test_discovery_by_entry_points_without_the_bridge_serves_every_name_that_is_free(installed):
+    script = f"""{DISCOVERY}
+print(*(model_registry.get(name).__name__ for name in ("pythia", "copy_eval_pythia", "copy_eval_mamba_ssm")))
+print(dict(model_registry.items())["mamba_ssm"])
+"""
     served = installed.python(script, COPY_EVAL_AUTOLOAD="0").split()
-    assert served == ["PythiaLM", "lm_eval.models.mamba_lm:MambaLMWrapper"]
+    assert served == ["PythiaLM", "PythiaLM", "MambaLM", "lm_eval.models.mamba_lm:MambaLMWrapper"]
+
+
+def test_the_doctor_names_the_alias_where_lm_evals_own_adapter_has_the_name(installed):
+    script = f"{DISCOVERY}\nfrom copy_eval.cli import main\nprint(main(['doctor']))"
+    adapters = next(
+        line for line in installed.python(script, COPY_EVAL_AUTOLOAD="0").splitlines() if " adapters " in line
+    )
+    assert adapters.startswith("FAIL")
+    assert (
+        "mamba_ssm = lm_eval.models.mamba_lm:MambaLMWrapper (not copy-eval's; use --model copy_eval_mamba_ssm), "
+        "pythia = copy_eval.model_adapters.pythia:PythiaLM, "
+    ) in adapters
 
 
 def test_a_package_that_does_not_even_parse_disturbs_neither_python_nor_lm_eval(new_environment):

@@ -8,6 +8,11 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import pytest
+from packaging.version import Version
+
+from copy_eval._autoload import MODELS
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "copy_eval"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -18,9 +23,15 @@ def canonical(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", requirement)[0]).lower()
 
 
-def pins() -> dict[str, str]:
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+def pins(file: str = "constraints.txt") -> dict[str, str]:
+    lines = [line for line in (ROOT / file).read_text().splitlines() if not line.startswith("#")]
     return {canonical(name): version for name, version in (line.split("==") for line in lines)}
+
+
+def floors(requirements: list[str]) -> dict[str, Version]:
+    """The lowest version of each requirement that states one."""
+    found = {requirement: re.search(r">=([\w.]+)", requirement) for requirement in requirements}
+    return {canonical(requirement): Version(match[1]) for requirement, match in found.items() if match}
 
 
 def test_the_wheel_puts_only_our_package_and_the_hook_into_site_packages(wheel):
@@ -44,8 +55,9 @@ def test_the_doors_at_the_root_are_relative_links_into_the_package():
         assert (ROOT / name).is_dir()
 
 
-def test_the_constraints_pin_exactly_and_hold_no_build_of_one_machine():
-    for name, version in pins().items():
+@pytest.mark.parametrize("file", ["constraints.txt", "constraints-lowest.txt"])
+def test_the_constraints_pin_exactly_and_hold_no_build_of_one_machine(file):
+    for name, version in pins(file).items():
         assert re.fullmatch(r"[0-9][0-9a-z.]*", version), f"{name}: {version}"
         assert not name.startswith(("nvidia", "cuda", "triton")), name
 
@@ -69,6 +81,25 @@ def test_the_constraints_hold_everything_that_is_required_directly_or_not():
     assert seen <= pins().keys()
 
 
+def test_the_lowest_versions_that_are_tested_are_the_floors_of_every_requirement():
+    stated = floors(PROJECT["dependencies"])
+    assert stated.keys() == {canonical(requirement) for requirement in PROJECT["dependencies"]}
+    for name in ("peft", "ray", "training"):
+        stated |= floors(PROJECT["optional-dependencies"][name])
+    tested = {name: Version(version) for name, version in pins("constraints-lowest.txt").items()}
+    assert {name for name, floor in stated.items() if tested[name] != floor} == {"torch"}
+
+
+def test_the_lowest_versions_are_no_higher_than_the_pinned_ones():
+    lowest = pins("constraints-lowest.txt")
+    for name in floors(PROJECT["dependencies"]):
+        assert Version(lowest[name]) <= Version(pins()[name])
+
+
+def test_the_entry_points_are_the_models_of_the_bridge():
+    assert PROJECT["entry-points"]["lm_eval.models"] == MODELS
+
+
 def test_every_package_that_the_code_imports_is_required():
     imported = set()
     for path in PACKAGE.rglob("*.py"):
@@ -80,7 +111,7 @@ def test_every_package_that_the_code_imports_is_required():
     foreign = imported - set(sys.stdlib_module_names) - {"copy_eval"}
     required = {canonical(name) for name in PROJECT["dependencies"]}
     extras = PROJECT["optional-dependencies"]
-    optional = {canonical(name) for extra in ("cuda", "ray") for name in extras[extra]}
+    optional = {canonical(name) for extra in ("cuda", "peft", "ray") for name in extras[extra]}
     names = importlib.metadata.packages_distributions()
     providers = {canonical(names.get(module, [module])[0]) for module in foreign}
     assert providers <= required | optional

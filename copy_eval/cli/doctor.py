@@ -84,11 +84,18 @@ def _tasks() -> Finding:
 
 
 def _adapters() -> Finding:
-    """Ask lm-eval for the models by name: its own ``mamba_ssm`` answers where the bridge does not."""
+    """Ask lm-eval for the models by name: where the bridge does not answer, its own ``mamba_ssm`` does."""
     from copy_eval._autoload import MODELS
 
     served = {name: _served_by(name) for name in MODELS}
-    return Finding(", ".join(f"{name} = {target}" for name, target in served.items()), ok=served == MODELS)
+    lines = []
+    for name, target in MODELS.items():
+        line = f"{name} = {served[name]}"
+        if served[name] != target:
+            ours = next((alias for alias in MODELS if served[alias] == target), None)
+            line += " (not copy-eval's" + (f"; use --model {ours})" if ours else ")")
+        lines.append(line)
+    return Finding(", ".join(lines), ok=served == MODELS)
 
 
 def _served_by(name: str) -> str:

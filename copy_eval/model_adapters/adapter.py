@@ -17,11 +17,12 @@ from lm_eval.models.utils import (
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from copy_eval import __version__
 from copy_eval.checkpoint_fingerprint import fingerprint_model
-from copy_eval.errors import UserError
+from copy_eval.errors import UserError, first_line
 from copy_eval.model_adapters.decoding import Answer, Run, StopRule, decode_greedily
 from copy_eval.model_adapters.drafting import Trust
-from copy_eval.model_adapters.loading import CheckedLM, first_line
+from copy_eval.model_adapters.loading import CheckedLM
 from copy_eval.over_context import refuse_over_context
 
 _log = logging.getLogger(__name__)
@@ -39,8 +40,11 @@ _NEUTRAL = _GREEDY | {
 class ExactLM(CheckedLM):
     """A Hugging Face model whose batched answers are those of one prompt at a time.
 
-    A subclass says how a batch goes through its model (``_new_run``).
+    A subclass says its name and how a batch goes through its model (``_new_run``).
     """
+
+    adapter: str
+    """The name after ``--model``, whichever alias was asked for."""
 
     refuses_over_context = True
     """Tells the tasks that no prompt is ever cut here."""
@@ -68,11 +72,13 @@ class ExactLM(CheckedLM):
         return int(self.max_length)
 
     def get_model_info(self) -> dict[str, Any]:
-        """Return what lm-eval logs of the model, transformers' name of its architecture, and what the weights are."""
-        # Only the hybrids that mamba-ssm alone can run have a config without a type.
+        """Return what lm-eval logs of the model, its architecture, what the weights are, and what ran them here."""
         return super().get_model_info() | {
+            # Only the hybrids that mamba-ssm alone can run have a config without a type.
             "model_architecture": self.config.model_type or "state_spaces_hybrid",
             "weights_sha256": self._weights_sha256,
+            # Another adapter may have the same name; this is only in the results of ours.
+            "copy_eval": {"adapter": self.adapter, "version": __version__, "context_length": self.context_length},
         }
 
     def _new_run(self, room: int) -> Run:

@@ -1,8 +1,81 @@
-"""The choices behind ``device=`` and ``dtype=``."""
+"""The choices behind ``device=`` and ``dtype=``, and the arguments that are refused because they would be dropped."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
 from copy_eval.errors import UserError
+
+_QUANTIZE = (
+    "quantize the checkpoint once with transformers and save it: a config.json that names its quantization is followed"
+)
+_REFUSED = {
+    "autogptq": _QUANTIZE,
+    "gptqmodel": _QUANTIZE,
+    "load_in_8bit": _QUANTIZE,
+    "load_in_4bit": _QUANTIZE,
+    "quantization_config": _QUANTIZE,
+    "gguf_file": "convert it once: from_pretrained(..., gguf_file=...) of transformers, then save_pretrained",
+    "delta": "add the delta to the base's weights once and name the folder of the sum",
+    "tp_plan": "its answers differ from those of one device; use parallelize=True or accelerate launch",
+    "use_fast_tokenizer": "transformers 5 has fast tokenizers only",
+    "torch_dtype": "use dtype=",
+    "max_memory": "use parallelize=True with max_memory_per_gpu= and max_cpu_memory=",
+    "config": "a checkpoint's config is its config.json",
+}
+"""Arguments of ``HFLM`` and of transformers' ``from_pretrained`` that no adapter takes, and what to do instead."""
+
+_ONLY_PARALLEL = ("device_map", "max_memory_per_gpu", "max_cpu_memory", "offload_folder")
+"""Without ``parallelize=True``, ``HFLM`` drops these."""
+
+_DEFAULTS: dict[str, Any] = {
+    "revision": "main", "subfolder": "", "dtype": "auto", "offload_folder": "./offload", "use_fast_tokenizer": True,
+    **dict.fromkeys(("parallelize", "trust_remote_code", "enable_thinking"), False),
+    **dict.fromkeys(("autogptq", "gptqmodel", "load_in_8bit", "load_in_4bit"), False),
+}  # fmt: skip
+"""Of the arguments for which a value other than None asks for nothing."""
+
+_AFTER_LOADING = {
+    "tokenizer", "truncation", "add_bos_token", "prefix_token_id", "logits_cache",
+    "softmax_dtype", "mixed_precision_dtype", "max_length", "batch_size", "max_batch_size",
+    "think_end_token", "enable_thinking", "chat_template_args",
+}  # fmt: skip
+"""Arguments that a model which is loaded already can still follow."""
+
+
+def refuse_arguments(options: Mapping[str, Any], loaded: bool) -> None:
+    """Refuse what would be dropped, and what cannot be understood.
+
+    Args:
+        options: the arguments of ``HFLM`` and of ``from_pretrained``, by name.
+        loaded: whether a model was passed instead of the name of a checkpoint.
+
+    Raises:
+        UserError: at the first such argument.
+    """
+    given = {name: value for name, value in options.items() if is_given(name, value)}
+    for name, value in given.items():
+        if name in _REFUSED:
+            raise UserError(f"{name}= is not supported; {_REFUSED[name]}")
+        if loaded and name not in _AFTER_LOADING:
+            raise UserError(f"{name}= comes too late for a model that is loaded already; leave it out")
+        if name in _ONLY_PARALLEL and "parallelize" not in given:
+            raise UserError(f"{name}= has an effect with parallelize=True only")
+        if name in ("softmax_dtype", "mixed_precision_dtype"):
+            _check_dtype(name, value)
+    if "parallelize" in given and given.get("device") not in (None, "cuda", "cuda:0"):
+        raise UserError(f"device={given['device']}: parallelize=True takes all CUDA devices; leave out one of the two")
+    if not re.fullmatch(r"[1-9]\d*|auto(:\d+(\.\d+)?)?", str(options.get("batch_size", 1))):
+        raise UserError(f"batch_size={options['batch_size']}: neither a whole number above 0 nor auto")
+    if "enable_thinking" in given and "think_end_token" not in given:
+        raise UserError("enable_thinking=True: it needs think_end_token=, the token that ends the reasoning")
+
+
+def is_given(name: str, value: Any) -> bool:
+    """Tell whether a value asks for more than leaving the argument out."""
+    return value is not None and value != _DEFAULTS.get(name)
 
 
 def choose_device(device: str | None) -> str:
@@ -34,7 +107,11 @@ def choose_dtype(dtype: str | torch.dtype | None, device: str) -> str | torch.dt
     """
     if dtype in (None, "auto"):
         return torch.float32 if device == "cpu" else "auto"
+    return _check_dtype("dtype", dtype, "auto, ")
+
+
+def _check_dtype(name: str, dtype: Any, others: str = "") -> torch.dtype:
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
-        raise UserError(f"dtype={dtype}: not one of auto, float32, float16, bfloat16, float64")
+        raise UserError(f"{name}={dtype}: not one of {others}float32, float16, bfloat16, float64")
     return found

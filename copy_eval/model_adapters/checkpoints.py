@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import hf_hub_download
+from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -40,6 +40,8 @@ def resolve_checkpoint(name: str) -> str:
 def find_file(checkpoint: str, filename: str, revision: str = "main", subfolder: str = "") -> Path | None:
     """Return the path of one file of a folder or a hub repository (then downloaded), or None if it has no such file.
 
+    Without the hub, its cache tells what is there, and what an earlier download found to be absent.
+
     Raises:
         UserError: if ``checkpoint`` is no folder and the hub does not give it.
     """
@@ -49,6 +51,9 @@ def find_file(checkpoint: str, filename: str, revision: str = "main", subfolder:
     try:
         return Path(hf_hub_download(checkpoint, filename, revision=revision, subfolder=subfolder or None))
     except (LocalEntryNotFoundError, OSError) as error:
+        inside = f"{subfolder}/{filename}" if subfolder else filename
+        if try_to_load_from_cache(checkpoint, inside, revision=revision) is _CACHED_NO_EXIST:
+            return None
         raise UserError(_explain(checkpoint, revision, error)) from error
     except HFValidationError as error:
         raise UserError(f"pretrained={checkpoint}: neither a folder nor the name of a repository on the hub") from error
@@ -75,13 +80,22 @@ def read_config(checkpoint: str, revision: str = "main", subfolder: str = "") ->
     path = find_file(checkpoint, "config.json", revision, subfolder)
     if path is None:
         raise UserError(f"pretrained={checkpoint}: it has no config.json")
+    return read_json_object(path)
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Return what a JSON file holds.
+
+    Raises:
+        UserError: if it is not JSON, or something else than an object.
+    """
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error})") from error
-    if not isinstance(config, dict):
+    if not isinstance(content, dict):
         raise UserError(f"{path}: not a JSON object")
-    return config
+    return content
 
 
 def is_state_spaces(checkpoint: str, config: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -9,9 +10,10 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel
 
-from copy_eval.errors import UserError
-from copy_eval.model_adapters.arguments import choose_device, choose_dtype
+from copy_eval.errors import UserError, first_line
+from copy_eval.model_adapters.arguments import choose_device, choose_dtype, is_given, refuse_arguments
 from copy_eval.model_adapters.checkpoints import is_state_spaces, read_config, resolve_checkpoint
+from copy_eval.model_adapters.peft_weights import add_peft_weights, refuse_virtual_tokens
 from copy_eval.model_adapters.weights import check_shape, refuse_pickle
 
 
@@ -20,6 +22,9 @@ class CheckedLM(HFLM):
 
     _config_json: Mapping[str, Any] = MappingProxyType({})
     """The checkpoint's own; empty where a loaded model was passed."""
+
+    _state_spaces = False
+    """Whether the checkpoint has the state-spaces layout."""
 
     def __init__(
         self,
@@ -49,9 +54,13 @@ class CheckedLM(HFLM):
         """
         if backend not in ("causal", "default"):
             raise UserError(f"backend={backend}: only causal language models copy from their context here")
+        named = {"revision": revision, "subfolder": subfolder, "device": device, "dtype": dtype}
+        refuse_arguments(options | named, loaded=not isinstance(pretrained, str))
         device = choose_device(device)
         if isinstance(pretrained, str):
             pretrained = resolve_checkpoint(pretrained)
+            if is_given("revision", revision) and Path(pretrained).is_dir():
+                raise UserError(f"revision={revision}: a folder has no revisions; leave revision out")
             self._config_json = read_config(pretrained, str(revision), subfolder)
             self._state_spaces = is_state_spaces(pretrained, self._config_json)
         super().__init__(
@@ -63,6 +72,7 @@ class CheckedLM(HFLM):
             backend="causal",
             **options,
         )
+        refuse_virtual_tokens(self.model)
         if self.device.type == "cpu" and hasattr(self, "accelerator"):
             # `HFLM` shares out the work of `accelerate launch` among GPUs only.
             self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
@@ -88,26 +98,30 @@ class CheckedLM(HFLM):
                 f"no tokenizer at {wanted}; name a folder or hub id with tokenizer= ({first_line(error)})"
             ) from error
 
-    def _create_model(self, pretrained: str, **options: Any) -> None:
-        plain = not any(options.get(name) for name in ("peft", "delta", "autogptq", "gptqmodel"))
-        if plain:
-            # transformers only warns of missing tensors and fills them with random numbers.
-            options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    def _create_model(self, pretrained: str, *, peft: str | None = None, **options: Any) -> None:
+        self._load_weights(pretrained, **options)
+        if peft:
+            self._model = add_peft_weights(self.model, peft, options["revision"], len(self.tokenizer))
+
+    def _load_weights(self, pretrained: str, **options: Any) -> None:
+        """Load the model as ``HFLM`` does, with all its weights."""
+        # transformers only warns of missing tensors and fills them with random numbers.
+        options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
         try:
             super()._create_model(pretrained, **options)
         except pickle.UnpicklingError as error:
             raise UserError(refuse_pickle(f"pretrained={pretrained}")) from error
-        except OSError as error:
+        except (OSError, ValueError, ImportError) as error:
             raise UserError(f"pretrained={pretrained}: {first_line(error)}") from error
-        if plain:
-            loaded: Any = self.model
-            self._model, found = loaded
-            for name, in_file, in_config in sorted(found["mismatched_keys"]):
-                check_shape(pretrained, name, in_file, in_config)
-            if missing := sorted(found["missing_keys"]):
-                raise UserError(f"{pretrained}: the weights lack {missing[0]}, which its config.json asks for")
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message."""
-    return str(error).strip().split("\n")[0]
+        except TypeError as error:
+            if "unexpected keyword argument" not in str(error):
+                raise
+            raise UserError(
+                f"pretrained={pretrained}: transformers refuses an argument ({first_line(error)})"
+            ) from error
+        loaded: Any = self.model
+        self._model, found = loaded
+        for name, in_file, in_config in sorted(found["mismatched_keys"]):
+            check_shape(pretrained, name, in_file, in_config)
+        if missing := sorted(found["missing_keys"]):
+            raise UserError(f"{pretrained}: the weights lack {missing[0]}, which its config.json asks for")

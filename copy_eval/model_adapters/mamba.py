@@ -9,6 +9,7 @@ from transformers import Mamba2Config, MambaConfig, PretrainedConfig
 
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.adapter import ExactLM
+from copy_eval.model_adapters.arguments import is_given
 from copy_eval.model_adapters.checkpoints import find_file
 from copy_eval.model_adapters.decoding import Answer, Run
 from copy_eval.model_adapters.drafting import Trust
@@ -27,6 +28,9 @@ from copy_eval.model_adapters.step_graphs import StepGraphs
 
 _log = logging.getLogger(__name__)
 
+_OF_STATE_SPACES = {"revision", "subfolder", "dtype", "trust_remote_code", "gpus"}
+"""What loading a checkpoint in the state-spaces layout follows; ``HFLM`` hands over more."""
+
 PILE_TOKENIZER = "EleutherAI/gpt-neox-20b"
 """The tokenizer of every state-spaces checkpoint; their repositories carry none."""
 
@@ -34,6 +38,7 @@ PILE_TOKENIZER = "EleutherAI/gpt-neox-20b"
 class MambaLM(ExactLM):
     """A state space model: ``lm_eval --model mamba_ssm --model_args pretrained=state-spaces/mamba-370m``."""
 
+    adapter = "mamba_ssm"
     _kernels = False
     _step_graphs: StepGraphs | None = None
 
@@ -42,7 +47,7 @@ class MambaLM(ExactLM):
         pretrained: str = "state-spaces/mamba-130m",
         *,
         use_kernels: bool = True,
-        is_hf: bool | None = None,  # noqa: ARG002
+        is_hf: bool | None = None,
         **options: Any,
     ) -> None:
         """Load a checkpoint.
@@ -50,16 +55,17 @@ class MambaLM(ExactLM):
         Args:
             pretrained: a folder, a hub id, or the packaged ``tiny-mamba``.
             use_kernels: run mamba-ssm's kernels on CUDA where they are installed.
-            is_hf: without effect; an argument of lm-eval's own adapter. The layout is read off config.json.
+            is_hf: whether the layout is that of transformers; an argument of lm-eval's own adapter, which is only
+                checked: the layout is read off config.json.
             options: see ``ExactLM``.
 
         Raises:
             UserError: if an argument or the checkpoint is not usable.
         """
-        self._use_kernels = use_kernels
+        self._use_kernels, self._is_hf = use_kernels, is_hf
+        self._mixed_precision = options.get("mixed_precision_dtype")
         super().__init__(pretrained, **options)
-        # A hybrid's states grow, and autocast keeps casts of the weights that a graph would outlive.
-        if self._kernels and not is_hybrid(self._config_json) and self.mixed_precision_dtype is None:
+        if self._kernels and not is_hybrid(self._config_json):  # whose states grow
             self._step_graphs = StepGraphs(self.model, self.device)
 
     @property
@@ -68,6 +74,9 @@ class MambaLM(ExactLM):
         return self._max_length or None
 
     def _get_config(self, pretrained: str, **options: Any) -> None:
+        if self._is_hf is not None and self._is_hf == self._state_spaces:
+            layout = "the state-spaces layout" if self._state_spaces else "transformers' layout"
+            raise UserError(f"is_hf={self._is_hf}: config.json has {layout}; leave is_hf out")
         on_cuda = self.device.type == "cuda"
         self._kernels = self._use_kernels and on_cuda and have_kernels()
         if on_cuda and not have_kernels():
@@ -92,18 +101,29 @@ class MambaLM(ExactLM):
         super()._create_tokenizer(pretrained, tokenizer, **options)
 
     def _create_model(self, pretrained: str, **options: Any) -> None:
-        if self._state_spaces:
-            self._create_from_state_spaces(pretrained, **options)
-        else:
-            super()._create_model(pretrained, **options)
+        if self._kernels and self._mixed_precision is not None:
+            raise UserError(
+                f"mixed_precision_dtype={self._mixed_precision}: mamba-ssm's kernels step in one dtype; "
+                "use dtype=, or add use_kernels=False"
+            )
+        if self._kernels and options["peft"]:
+            if is_hybrid(self._config_json):
+                raise UserError(f"peft={options['peft']}: mamba-ssm's own model, the only one for hybrids, takes none")
+            self._kernels = False  # PEFT wraps the modules of transformers' model
+        super()._create_model(pretrained, **options)
+        if not self._state_spaces:
             self._kernels = self._kernels and self._move_into_kernels(pretrained)
 
-    def _create_from_state_spaces(self, pretrained: str, **options: Any) -> None:
-        if options.get("parallelize"):
-            raise UserError(
-                f"pretrained={pretrained}: the state-spaces layout loads on one GPU; "
-                "leave out parallelize, or gpus above 1 in a suite"
-            )
+    def _load_weights(self, pretrained: str, **options: Any) -> None:
+        if not self._state_spaces:
+            super()._load_weights(pretrained, **options)
+            return
+        for name, value in options.items():
+            if name not in _OF_STATE_SPACES and is_given(name, value):
+                raise UserError(
+                    f"{name}= is for transformers' layout only, and {pretrained} has the state-spaces layout; leave it "
+                    "out, or save the model in the other: MambaLM(...).model.save_pretrained(folder)"
+                )
         tensors = read_state_spaces(pretrained, options["revision"], options["subfolder"])
         dtype = options["dtype"]
         if dtype == "auto":
@@ -120,7 +140,7 @@ class MambaLM(ExactLM):
         """Put transformers' model into mamba-ssm's; return whether it is one that mamba-ssm has."""
         model = find_state_space_model(self._model)
         config = None if model is None else translate_back(model.config)
-        if model is not self._model or config is None:  # spread over devices, wrapped by an adapter of PEFT, or other
+        if model is not self._model or config is None:  # spread over devices, or other
             return False
         tensors = name_as_state_spaces(model.state_dict())
         self._model = build_kernel_model(config, tensors, self.device, model.dtype, pretrained)

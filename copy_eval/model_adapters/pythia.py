@@ -11,6 +11,8 @@ from copy_eval.model_adapters.decoding import Run
 class PythiaLM(ExactLM):
     """A Transformer: ``lm_eval --model pythia --model_args pretrained=EleutherAI/pythia-410m,revision=step3000``."""
 
+    adapter = "pythia"
+
     def _get_config(self, pretrained: str, **options: Any) -> None:
         if self._state_spaces:
             raise UserError(f"pretrained={pretrained}: a checkpoint in the state-spaces layout; use --model mamba_ssm")

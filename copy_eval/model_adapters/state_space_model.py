@@ -86,12 +86,13 @@ def _mix1(
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     conv, hidden = state
     u, gate = mixer.in_proj(inputs).chunk(2, dim=-1)
-    u, conv = _convolve(mixer.conv1d, u, conv, ends)
+    u, conv = _convolve(mixer, u, conv, ends)
     sizes = [mixer.time_step_rank, mixer.ssm_state_size, mixer.ssm_state_size]
     dt, b, c = mixer.x_proj(u).split(sizes, dim=-1)
     dt = functional.linear(dt, mixer.dt_proj.weight).float() + mixer.dt_proj.bias.float()
     steps = _step_sizes(dt, real)
     seen, hidden = selective_scan(u, steps, -mixer.A_log.float().exp(), b, c, hidden)
+    # The gate is SiLU in both, whatever the config's `hidden_act`, which is that of the convolution.
     output = (seen + u * mixer.D.float()) * functional.silu(gate)
     return mixer.out_proj(output.to(inputs.dtype)), (conv, hidden)
 
@@ -103,7 +104,7 @@ def _mix2(
     rows, tokens, _ = inputs.shape
     packed = mixer.in_proj(inputs)
     gate, mixed, dt = packed.split([mixer.intermediate_size, mixer.conv_dim, mixer.num_heads], dim=-1)
-    mixed, conv = _convolve(mixer.conv1d, mixed, conv, ends)
+    mixed, conv = _convolve(mixer, mixed, conv, ends)
     group = mixer.n_groups * mixer.ssm_state_size
     u, b, c = mixed.split([mixer.intermediate_size, group, group], dim=-1)
     u = u.view(rows, tokens, mixer.num_heads, mixer.head_dim)
@@ -146,11 +147,12 @@ def _step_sizes(dt: Tensor, real: Tensor | None, limits: tuple[float, float] | N
     return steps if real is None else steps * real
 
 
-def _convolve(conv1d: torch.nn.Conv1d, inputs: Tensor, before: Tensor, ends: Tensor | None) -> tuple[Tensor, Tensor]:
+def _convolve(mixer: Any, inputs: Tensor, before: Tensor, ends: Tensor | None) -> tuple[Tensor, Tensor]:
     """Convolve each channel causally; return the activated output and what the next token's convolution looks back on.
 
     Shifted sums are several times faster than a grouped ``Conv1d`` on a CPU.
     """
+    conv1d: torch.nn.Conv1d = mixer.conv1d
     taps, tokens = conv1d.kernel_size[0], inputs.shape[1]
     kernel = conv1d.weight[:, 0].float()  # [channel, tap]
     inputs = torch.cat([before, inputs], dim=1)
@@ -164,4 +166,4 @@ def _convolve(conv1d: torch.nn.Conv1d, inputs: Tensor, before: Tensor, ends: Ten
     else:
         places = ends[:, None] + torch.arange(taps - 1, device=ends.device)
         after = inputs.gather(1, places[:, :, None].expand(-1, -1, inputs.shape[2]))
-    return functional.silu(total).to(inputs.dtype), after
+    return mixer.act(total).to(inputs.dtype), after

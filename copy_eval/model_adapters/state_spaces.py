@@ -4,7 +4,8 @@ Both sides name their tensors alike but for the embedding, and pack ``in_proj`` 
 differs is the config. Read in mamba-ssm 2.3 (``MambaConfig``, ``Mamba``, ``Mamba2``) and transformers 5.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from transformers import Mamba2Config, Mamba2ForCausalLM, MambaConfig, MambaForCausalLM
 
 from copy_eval.errors import UserError
-from copy_eval.model_adapters.checkpoints import find_file
+from copy_eval.model_adapters.checkpoints import find_file, read_json_object
 from copy_eval.model_adapters.weights import WEIGHT_FILES, load_checked, read_weights
 
 _SHARED_NAMES = {
@@ -119,16 +120,41 @@ def name_as_state_spaces(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch
 
 
 def read_state_spaces(checkpoint: str, revision: str, subfolder: str) -> dict[str, torch.Tensor]:
-    """Return the tensors of a state-spaces checkpoint by their own names.
+    """Return the tensors of a state-spaces checkpoint by their own names, from one file or from shards with an index.
 
     Raises:
-        UserError: if there is no weights file or it cannot be read.
+        UserError: if there are no weights or they cannot be read.
     """
+    find = partial(find_file, checkpoint, revision=revision, subfolder=subfolder)
     for filename in WEIGHT_FILES:
-        path: Path | None = find_file(checkpoint, filename, revision, subfolder)
+        path = find(filename)
         if path is not None:
             return read_weights(path)
-    raise UserError(f"pretrained={checkpoint}: it has neither {' nor '.join(WEIGHT_FILES)}")
+        index = find(f"{filename}.index.json")
+        if index is not None:
+            return _read_shards(index, find)
+    raise UserError(f"pretrained={checkpoint}: it has neither {' nor '.join(WEIGHT_FILES)}, nor shards of them")
+
+
+def _read_shards(index: Path, find: Callable[[str], Path | None]) -> dict[str, torch.Tensor]:
+    """Return the tensors that an index names, each from the file that it names for it."""
+    weight_map = read_json_object(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise UserError(f"{index}: it has no weight_map, which says what stands in which file")
+    for filename in weight_map.values():
+        if not isinstance(filename, str) or filename in ("", "..") or filename != Path(filename).name:
+            raise UserError(f"{index}: it names {filename!r}, and a shard is a file in the same folder")
+    tensors = {}
+    for filename in sorted(set(weight_map.values())):
+        path = find(filename)
+        if path is None:
+            raise UserError(f"{index}: it names {filename}, which is not there")
+        shard = read_weights(path)
+        for name in (name for name, place in weight_map.items() if place == filename):
+            if name not in shard:
+                raise UserError(f"{index}: it places {name} in {filename}, which does not hold it")
+            tensors[name] = shard[name]
+    return tensors
 
 
 def build_transformers_model(

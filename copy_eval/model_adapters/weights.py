@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from copy_eval.errors import UserError
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-"""Tried in this order."""
+"""Tried in this order, each whole and then in shards."""
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

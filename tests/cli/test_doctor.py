@@ -10,14 +10,16 @@ def test_a_whole_installation_is_found_well(installed):
     assert "FAIL" not in done.stdout
     assert f"ok    lm-eval      {importlib.metadata.version('lm_eval')}\n" in done.stdout
     assert "ok    bridge       active, started with Python by copy_eval_autoload.pth\n" in done.stdout
-    assert "mamba_ssm = copy_eval.model_adapters.mamba:MambaLM" in done.stdout
+    for name in ("mamba_ssm", "copy_eval_mamba_ssm"):
+        assert f" {name} = copy_eval.model_adapters.mamba:MambaLM, " in done.stdout
 
 
 def test_a_bridge_that_is_switched_off_is_a_fault_with_its_reason(installed):
     done = installed.run("copy-eval", "doctor", COPY_EVAL_AUTOLOAD="0")
     assert done.returncode == 2
     assert "FAIL  bridge       off, because COPY_EVAL_AUTOLOAD=0" in done.stdout
-    assert "FAIL  adapters     mamba_ssm = " in done.stdout
+    assert "FAIL  adapters     mamba_ssm = lm_eval.models.mamba_lm:MambaLMWrapper (not copy-eval's), " in done.stdout
+    assert "pythia = unknown to lm-eval" in done.stdout
 
 
 def test_an_installation_without_its_hook_is_told_how_to_mend_it(new_environment):

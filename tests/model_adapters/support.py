@@ -1,9 +1,13 @@
 """What the tests of the adapters share besides fixtures."""
 
+import json
+import shutil
 import warnings
+from pathlib import Path
 
 import torch
 from lm_eval.api.instance import Instance
+from safetensors.torch import load_file, save_file
 
 from copy_eval.model_adapters.adapter import ExactLM
 
@@ -48,6 +52,36 @@ def answer(model, prompts=PROMPTS, **gen_kwargs):
 def logits_after_each(model: ExactLM, prompt: str):
     """Return a whole forward pass without a cache [token, vocab]."""
     return model._model_call(torch.tensor([model.tok_encode(prompt)]))[0]
+
+
+def split_weights(folder: Path) -> Path:
+    """Replace the weights file of a checkpoint by two shards and their index; return the folder."""
+    path = next(path for path in folder.iterdir() if path.name in ("model.safetensors", "pytorch_model.bin"))
+    safe = path.suffix == ".safetensors"
+    weights = load_file(path) if safe else torch.load(path, weights_only=True)
+    weight_map = {
+        name: f"{path.stem}-{1 + index % 2:05}-of-00002{path.suffix}" for index, name in enumerate(sorted(weights))
+    }
+    for shard in set(weight_map.values()):
+        tensors = {name: weights[name] for name, place in weight_map.items() if place == shard}
+        (save_file if safe else torch.save)(tensors, folder / shard)
+    (folder / f"{path.name}.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    path.unlink()
+    return folder
+
+
+def cache_as_hub_repository(folder: Path, cache: Path, monkeypatch, revision: str = "main") -> str:
+    """Put a checkpoint into a cache of the hub, as a download of all that loading asks for leaves it; return its id."""
+    commit, repository = "0" * 40, cache / "models--someone--model"
+    shutil.copytree(folder, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / revision).write_text(commit)
+    (repository / ".no_exist" / commit).mkdir(parents=True)
+    for name in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "tokenizer.json"):
+        if not (folder / name).exists():
+            (repository / ".no_exist" / commit / name).touch()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    return "someone/model"
 
 
 TIE = 2e-4

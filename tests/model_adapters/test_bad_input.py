@@ -13,7 +13,7 @@ from copy_eval.errors import UserError
 from copy_eval.model_adapters import checkpoints
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.pythia import PythiaLM
-from tests.model_adapters.support import MAMBA1, MAMBA2
+from tests.model_adapters.support import MAMBA1, MAMBA2, split_weights
 
 
 def refusal(adapter, folder, **options):
@@ -159,6 +159,29 @@ def test_a_damaged_or_absent_weights_file(filename, mamba_folder):
     assert "neither model.safetensors nor pytorch_model.bin" in refusal(MambaLM, mamba_folder)
     (mamba_folder / filename).write_bytes(b"\x80\x04 no weights")
     assert filename in refusal(MambaLM, mamba_folder)
+
+
+def test_shards_whose_index_does_not_name_them(mamba_folder):
+    index = split_weights(mamba_folder) / "pytorch_model.bin.index.json"
+    content = json.loads(index.read_text())
+    name, shard = next(iter(content["weight_map"].items()))
+    for changed, reason in [
+        ("{", "not valid JSON"),
+        ("[]", "not a JSON object"),
+        ("{}", "it has no weight_map"),
+        ({name: "../pytorch_model.bin"}, "names '../pytorch_model.bin', and a shard is a file in the same folder"),
+        ({name: ".."}, "a shard is a file in the same folder"),
+        ({name: "/etc/passwd"}, "a shard is a file in the same folder"),
+        ({name: ["a"]}, "a shard is a file in the same folder"),
+        ({name: "another.bin"}, "names another.bin, which is not there"),
+        ({"another": shard}, f"places another in {shard}, which does not hold it"),
+    ]:
+        if isinstance(changed, dict):
+            changed = json.dumps(content | {"weight_map": content["weight_map"] | changed})
+        index.write_text(changed)
+        line = refusal(MambaLM, mamba_folder)
+        assert reason in line
+        assert index.name in line
 
 
 def test_no_tokenizer_can_be_had(mamba_folder):

@@ -10,6 +10,7 @@ import pytest
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
+import copy_eval
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.recurrent import RecurrentRun
 from tests.model_adapters.support import MAMBA1
@@ -53,6 +54,21 @@ def test_the_limit_holds_and_every_sample_is_logged(expected):
     samples, scores = expected
     assert len(samples) == 5
     assert scores["exact_match,none"] == 0, "random weights have no number right"
+
+
+@pytest.mark.parametrize(
+    ("name", "pretrained", "context_length"), [("mamba_ssm", "tiny-mamba", None), ("pythia", "tiny-pythia", 3072)]
+)
+def test_the_result_says_which_adapter_ran_by_whatever_name(name, pretrained, context_length):
+    copy_eval.register()
+    tasks = TaskManager(include_path=str(ROOT / "copy_eval" / "tasks"), include_defaults=False)
+    for alias in (name, f"copy_eval_{name}"):
+        results = simple_evaluate(
+            alias, {"pretrained": pretrained}, tasks=["phonebook_copy_10"], task_manager=tasks, device="cpu",
+            limit=1, bootstrap_iters=0,
+        )  # fmt: skip
+        noted = json.loads(json.dumps(results["config"]["copy_eval"]))
+        assert noted == {"adapter": name, "version": copy_eval.__version__, "context_length": context_length}
 
 
 def test_lm_eval_answers_from_its_own_cache_the_second_time(folder, expected, tmp_path, monkeypatch):

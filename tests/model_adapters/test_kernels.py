@@ -157,6 +157,18 @@ def test_a_checkpoint_in_transformers_layout_answers_through_mamba_ssms_model(lo
         answer(model, do_sample=True)
 
 
+def test_mixed_precision_is_refused_before_a_step_would_fail(mamba_folder, monkeypatch):
+    read_config = MambaLM._get_config
+
+    def on_a_gpu(self, *names, **options):
+        read_config(self, *names, **options)
+        self._kernels = True
+
+    monkeypatch.setattr(MambaLM, "_get_config", on_a_gpu)
+    with pytest.raises(UserError, match=r"mixed_precision_dtype=bfloat16: .* add use_kernels=False"):
+        MambaLM(pretrained=str(mamba_folder), device="cpu", mixed_precision_dtype="bfloat16")
+
+
 @pytest.mark.parametrize(
     "config",
     [MambaConfig(layer_norm_epsilon=1e-6), MambaConfig(hidden_act="gelu"), Mamba2Config(time_step_limit=(0.0, 0.1))],

@@ -10,7 +10,16 @@ from safetensors.torch import load_file
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.state_spaces import translate_config
 from tests.model_adapters.reference_mamba import draw_weights, reference_logits
-from tests.model_adapters.support import MAMBA1, MAMBA2, PROMPTS, answer, assert_same_answers, logits_after_each
+from tests.model_adapters.support import (
+    MAMBA1,
+    MAMBA2,
+    PROMPTS,
+    answer,
+    assert_same_answers,
+    cache_as_hub_repository,
+    logits_after_each,
+    split_weights,
+)
 
 
 def load(folder, **options):
@@ -39,6 +48,20 @@ def test_a_state_spaces_checkpoint_gives_the_logits_of_an_independent_mamba(conf
     for prompt in PROMPTS:
         expected = reference_logits(config, draw_weights(config), model.tok_encode(prompt))
         torch.testing.assert_close(logits_after_each(model, prompt), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("weights_file", ["pytorch_model.bin", "model.safetensors"])
+@pytest.mark.parametrize("place", ["folder", "subfolder", "hub"])
+def test_shards_give_the_logits_of_the_whole_file(place, weights_file, state_spaces_folder, tmp_path, monkeypatch):
+    whole = load(state_spaces_folder(MAMBA2))
+    folder = split_weights(state_spaces_folder(MAMBA2, weights_file))
+    name, options = folder, {}
+    if place == "subfolder":
+        name, options = folder.parent, {"subfolder": folder.name}
+    elif place == "hub":
+        name = cache_as_hub_repository(folder, tmp_path, monkeypatch)
+
+    assert torch.equal(logits_after_each(load(name, **options), PROMPTS[0]), logits_after_each(whole, PROMPTS[0]))
 
 
 def test_the_vocabulary_is_padded_as_mamba_ssm_pads_it(state_spaces_folder):
@@ -134,13 +157,14 @@ def test_sampling_runs_and_follows_the_seed(model):
     assert answer(model, do_sample=True, temperature=1.0) != first
 
 
-def test_without_its_own_tokenizer_a_checkpoint_has_the_one_of_the_pile(state_spaces_folder, monkeypatch):
+def test_without_its_own_tokenizer_a_checkpoint_has_the_one_of_the_pile(state_spaces_folder, tmp_path, monkeypatch):
     folder = state_spaces_folder(MAMBA1)
     (folder / "tokenizer.json").unlink()
     pile = state_spaces_folder(MAMBA1)
     monkeypatch.setattr("copy_eval.model_adapters.mamba.PILE_TOKENIZER", str(pile))
+    name = cache_as_hub_repository(folder, tmp_path, monkeypatch, revision="step3000")
 
-    assert load(folder, revision="step3000").tokenizer.name_or_path == str(pile)
+    assert load(name, revision="step3000").tokenizer.name_or_path == str(pile)
 
 
 def test_on_a_cpu_nothing_is_said_about_kernels(mamba_folder, caplog):

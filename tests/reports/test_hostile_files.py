@@ -92,7 +92,7 @@ def test_three_hundred_mutations_of_a_result_file_end_in_a_report_or_in_a_line(t
         def report():
             built = build_report([tmp_path])
             # Drawing takes a second, so the same numbers are drawn once.
-            key = built.accuracy.to_json() + built.depths.to_json() + built.wrong_answers.to_json()
+            key = built.accuracy.to_csv() + built.depths.to_csv() + built.wrong_answers.to_csv()
             if key not in reports and len(reports) < 15:
                 reports.add(key)
                 assert all(render_files(built).values())

@@ -38,8 +38,8 @@ def wilson_interval(accuracy: pd.Series, n: pd.Series, confidence: float = 0.95)
     known = accuracy.notna() & (n > 0)
     shares, answers = accuracy[known].to_numpy(float), n[known].to_numpy(float)
     low, high = proportion_confint(shares * answers, answers, alpha=1 - confidence, method="wilson")
-    # Rounding lifts the lower bound of 0 % to 1e-17, and lowers the upper one of 100 %.
-    bounds = np.minimum(low, shares), np.maximum(high, shares)
+    # Rounding lifts the lower bound of 0 % to 1e-17, and lowers the upper one of 100 % or lifts it above 1.
+    bounds = np.minimum(low, shares).clip(min=0), np.maximum(high, shares).clip(max=1)
     lows, highs = (pd.Series(bound, index=accuracy.index[known], dtype="Float64") for bound in bounds)
     return lows.reindex(accuracy.index), highs.reindex(accuracy.index)
 

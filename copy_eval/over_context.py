@@ -34,7 +34,8 @@ def tokens_that_fit(lm: Any, gen_kwargs: Mapping[str, Any]) -> int | None:
         gen_kwargs: of the request.
     """
     length = getattr(lm, "max_length", None)
-    has_tokens = getattr(lm, "tokenizer", None) is not None and getattr(lm, "tokenized_requests", True)
-    if not has_tokens or not isinstance(length, int) or not hasattr(lm, "tok_encode"):
+    if not isinstance(length, int) or not hasattr(lm, "tok_encode"):
+        return None
+    if getattr(lm, "tokenizer", None) is None or not getattr(lm, "tokenized_requests", True):
         return None
     return length - int(gen_kwargs.get("max_gen_toks", getattr(lm, "max_gen_toks", 256)))

@@ -121,7 +121,7 @@ def finders():
 print(finders())
 import lm_eval.api.registry, lm_eval.tasks.manager
 print(finders())
-import lm_eval._cli.harness
+import lm_eval._cli.harness, lm_eval.evaluator
 print(finders())
 """
     assert installed.python(script).split() == ["1", "1", "0"]

@@ -85,6 +85,7 @@ class CopyTask(ConfigurableTask):
 
         self._check_context()
         self._check_tokenizer()
+        self._lm = None  # a task outlives the model, whose memory the next one needs
 
     def _check_context(self) -> None:
         """Find the prompts that the model's backend will cut, and log whether that could be found out."""
@@ -109,8 +110,10 @@ class CopyTask(ConfigurableTask):
 
     def _check_tokenizer(self) -> None:
         """Warn of a tokenizer that cannot write the answers, where they have to be written letter by letter."""
-        if self.config.metadata.get("headline_metric") or not getattr(self._lm, "tokenizer", None):
+        if self.config.metadata.get("headline_metric"):
             return  # SQuAD's scores ignore case and space
+        if not hasattr(self._lm, "tok_encode") or not getattr(self._lm, "tokenizer", None):
+            return
         answers = [instance.doc["answer"] for instance in self.instances]
         if found := find_unreproducible(answers, self._lm.tok_encode, self._lm.tok_decode):
             _log.warning("%s", describe_unreproducible(self.task_name, answers, found))

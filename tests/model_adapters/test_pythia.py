@@ -47,7 +47,7 @@ def test_another_transformer_answers_like_hf_too(tokenizer, tmp_path):
 def test_a_model_that_is_spread_over_places_answers_like_a_whole_one(tmp_path):
     # As over several GPUs, accelerate's hooks move what goes from a layer in memory to one on the disk.
     places = {"parallelize": True, "max_cpu_memory": "4MB", "offload_folder": str(tmp_path)}
-    spread = PythiaLM("tiny-pythia", device="cpu", batch_size=5, **places)
+    spread = PythiaLM("tiny-pythia", batch_size=5, **places)
     assert {"cpu", "disk"} == set(spread.model.hf_device_map.values())
     assert answer(spread) == answer(PythiaLM("tiny-pythia", device="cpu", batch_size=5))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from copy_eval.checkpoint_fingerprint import CHECKPOINT_ARGUMENTS
+from copy_eval._autoload import MODELS
 from copy_eval.errors import UserError
 from copy_eval.runs.names import locate, read_name, read_place
 from copy_eval.runs.source import Place, Source, refuse_unknown
@@ -19,7 +20,6 @@ from copy_eval.tasks.settings import read_whole_number
 _KEYS = ("name", "adapter", "pretrained", "revision", "dtype", "batch_size", "gpus", "model_args")
 _DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 _MAGIC = r"[*?\[]"  # what makes a path a pattern
-_OURS = ("mamba_ssm", "pythia")
 
 
 def read_models(given: object, source: Source, folder: Path) -> tuple[ModelEntry, ...]:
@@ -159,13 +159,13 @@ def _find_checkpoints(given: str, name: str | None, adapter: str, folder: Path) 
     path = locate(given, "pretrained", folder)
     if path is not None and path.is_dir():
         pretrained = str(path)
-        if adapter in _OURS and not (path / "config.json").is_file():
+        if adapter in MODELS and not (path / "config.json").is_file():
             raise UserError(f"pretrained={given}: this folder has no config.json")
     elif given.startswith((".", "/", "~")):
         raise UserError(f"pretrained={given}: no such folder")
     else:
         pretrained = given
-        if adapter in _OURS:
+        if adapter in MODELS:
             from copy_eval.model_adapters.checkpoints import resolve_checkpoint
 
             resolve_checkpoint(given)

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-_BY_LAYERS = ("hf", "hf-auto", "huggingface", "mamba_ssm", "pythia")  # lm-eval's HFLM: some layers on each GPU
+from copy_eval._autoload import MODELS
+
+_BY_LAYERS = ("hf", "hf-auto", "huggingface", *MODELS)  # lm-eval's HFLM and ours: some layers on each GPU
 _BY_TENSORS = {
     "sglang": "tp_size",
     "trtllm": "tensor_parallel_size",

@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-MODELS = {
-    "mamba_ssm": "copy_eval.model_adapters.mamba:MambaLM",
-    "pythia": "copy_eval.model_adapters.pythia:PythiaLM",
-    "copy_eval_mamba_ssm": "copy_eval.model_adapters.mamba:MambaLM",
-    "copy_eval_pythia": "copy_eval.model_adapters.pythia:PythiaLM",
-}
-"""Our adapters by the names of ``--model``; nobody else has those that begin ``copy_eval_``."""
-
 connected: "set[str]" = set()
 """The modules of lm-eval whose hook has run."""
 
@@ -95,6 +87,8 @@ def _attempt(name: str, step: "Callable[[Any], None]", argument: "Any") -> None:
 
 def _register_models(registry: "Any") -> None:
     """Register our adapters before lm-eval's own backends, which take only the names that are free."""
+    from copy_eval.adapter_names import MODELS
+
     models = registry.model_registry
     for name, target in MODELS.items():
         if name in models:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from copy_eval._autoload import MODELS
+from copy_eval.adapter_names import MODELS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "copy_eval"

@@ -85,7 +85,7 @@ def _tasks() -> Finding:
 
 def _adapters() -> Finding:
     """Ask lm-eval for the models by name: where the bridge does not answer, its own ``mamba_ssm`` does."""
-    from copy_eval._autoload import MODELS
+    from copy_eval.adapter_names import MODELS
 
     served = {name: _served_by(name) for name in MODELS}
     lines = []

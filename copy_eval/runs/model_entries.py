@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from copy_eval.adapter_names import MODELS
 from copy_eval.checkpoint_fingerprint import CHECKPOINT_ARGUMENTS
-from copy_eval._autoload import MODELS
 from copy_eval.errors import UserError
 from copy_eval.runs.names import locate, read_name, read_place
 from copy_eval.runs.source import Place, Source, refuse_unknown

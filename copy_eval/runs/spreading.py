@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from copy_eval._autoload import MODELS
+from copy_eval.adapter_names import MODELS
 
 _BY_LAYERS = ("hf", "hf-auto", "huggingface", *MODELS)  # lm-eval's HFLM and ours: some layers on each GPU
 _BY_TENSORS = {

@@ -91,16 +91,16 @@ def test_three_hundred_mutations_of_a_result_file_end_in_a_report_or_in_a_line(t
 
         def report():
             built = build_report([tmp_path])
-            # Drawing takes a second, so the same numbers are drawn once.
+            # Drawing takes a second, so the first few different ones are drawn.
             key = built.accuracy.to_csv() + built.depths.to_csv() + built.wrong_answers.to_csv()
-            if key not in reports and len(reports) < 15:
+            if key not in reports and len(reports) < 8:
                 reports.add(key)
                 assert all(render_files(built).values())
 
         # The other file is whole, so there is always something to report.
         assert problem_of(report) == ""
         assert_lines("", lines)
-    assert len(reports) > 10
+    assert len(reports) == 8
 
 
 def test_mutations_of_samples_are_named_and_the_results_reported(tmp_path, lines):

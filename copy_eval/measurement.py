@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-SHOWN = ("chat_template", "system_instruction")
+SHOWN = ("chat_template", "system_instruction", "num_fewshot", "description", "gen_prefix")
 """Facets that change the text which the model sees around a prompt; two runs are paired only if they share them."""
 
 UNKNOWN = "unknown"
@@ -100,6 +100,12 @@ def setup_of(
     return setup
 
 
+def shown_facets(num_fewshot: int | None, description: str | None, gen_prefix: str | None) -> dict[str, str]:
+    """Return the facets of one task's configuration that change the text around its prompts; ours leave all three."""
+    given = {"num_fewshot": num_fewshot, "description": description, "gen_prefix": gen_prefix}
+    return {facet: str(value) for facet, value in given.items() if value}
+
+
 def adapter_of(config: Mapping[str, Any]) -> str:
     """Return the adapter that ran: ours by its own name, also under an alias; lm-eval's own ``mamba_ssm`` as such."""
     ours = config.get("copy_eval")
@@ -143,7 +149,7 @@ def _describe(name: str, value: str, setups: Iterable[Mapping[str, str]]) -> str
         return value
     if name == "weights":
         return f"weights {value[:8]}"
-    if name in SHOWN:
+    if name in ("chat_template", "system_instruction"):
         several = len({setup[name] for setup in setups if name in setup}) > 1
         return name.replace("_", " ") + (f" {value[:8]}" if several else "")
     return f"{name}={value}"

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tqdm import tqdm
 
 from copy_eval.errors import UserError
-from copy_eval.measurement import setup_of, share_weights
+from copy_eval.measurement import setup_of, share_weights, shown_facets
 from copy_eval.reports.frames.architectures import tell_architecture
 from copy_eval.reports.frames.labels import add_labels, keep_printable
 from copy_eval.reports.frames.merging import merge
@@ -135,7 +135,10 @@ def _read_file(file: Path) -> tuple[list[dict[str, Any]], list[str]]:
     problems = []
     for name in ours:
         try:
-            rows += [run | row for row in _task_rows(read_task(report, name))]
+            task = read_task(report, name)
+            shown = shown_facets(task.config.num_fewshot, task.config.description, task.config.gen_prefix)
+            setup = _as_json(json.loads(run["setup"]) | shown)
+            rows += [run | {"setup": setup} | row for row in _task_rows(task)]
         except ValidationError as error:
             problems.append(f"{file}, {name}: {first_problem(error)}")
         except ValueError as error:

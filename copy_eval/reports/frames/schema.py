@@ -104,6 +104,9 @@ class TaskConfig(_Entry):
 
     dataset_kwargs: DatasetArguments
     metadata: Metadata
+    num_fewshot: Annotated[int, Field(strict=True, ge=0)] | None = None
+    description: Text | None = None
+    gen_prefix: Text | None = None
 
 
 class Task(_Entry):

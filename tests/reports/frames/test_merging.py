@@ -126,6 +126,13 @@ def test_what_was_loaded_or_prompted_otherwise_is_a_row_of_its_own(tmp_path, oth
     assert sorted(rows["value"]) == [0.1, 1.0]
 
 
+def test_a_task_with_solved_examples_before_its_prompts_is_a_row_of_its_own(tmp_path):
+    write_results(tmp_path, {10: 1.0}, date=1.0)
+    other = write_results(tmp_path, {10: 0.1}, date=2.0)
+    other.write_text(other.read_text().replace('"dataset_kwargs"', '"num_fewshot": 2, "dataset_kwargs"'))
+    assert sorted(accuracies(read_results([tmp_path]))["label"]) == ["some/model", "some/model (num_fewshot=2)"]
+
+
 @pytest.mark.parametrize(
     "other",
     [{"device": "cuda"}, {"model_args": "pretrained=some/model,device=cpu,draft=0"}, {"batch_size": 16}],

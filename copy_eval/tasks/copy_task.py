@@ -112,7 +112,7 @@ class CopyTask(ConfigurableTask):
         """Warn of a tokenizer that cannot write the answers, where they have to be written letter by letter."""
         if self.config.metadata.get("headline_metric"):
             return  # SQuAD's scores ignore case and space
-        if not hasattr(self._lm, "tok_encode") or not getattr(self._lm, "tokenizer", None):
+        if not (hasattr(self._lm, "tok_encode") and hasattr(self._lm, "tok_decode")):
             return
         answers = [instance.doc["answer"] for instance in self.instances]
         if found := find_unreproducible(answers, self._lm.tok_encode, self._lm.tok_decode):

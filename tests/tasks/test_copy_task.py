@@ -2,7 +2,9 @@
 
 import json
 import math
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +195,39 @@ def test_a_tokenizer_that_cannot_write_the_answers_is_named(caplog: pytest.LogCa
     # Every other character is lost, as letters are with a tokenizer that normalises.
     simple_evaluate(_SendsTokens(True, characters=2), tasks=["phonebook_copy_10"], task_manager=task_manager)
     assert "phonebook_copy_10: the model's tokenizer cannot write 2 of 2 answers" in caplog.text
+
+
+class _Completions(BaseHTTPRequestHandler):
+    """An OpenAI-compatible server that says the same to every prompt."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        answer = {"choices": [{"index": place, "text": " 6"} for place, _ in enumerate(asked["prompt"])]}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("tokens", "checked", "score"), [(True, True, OVER_CONTEXT), (False, False, 0.0)])
+def test_lm_evals_own_api_model_cuts_at_2048_tokens_and_that_is_seen(
+    tokens: bool, checked: bool, score: object
+) -> None:
+    copy_eval.register()
+    server = HTTPServer(("127.0.0.1", 0), _Completions)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    model_args = {
+        "model": str(PACKAGED / "tiny-pythia"),
+        "base_url": f"http://127.0.0.1:{server.server_port}/v1/completions",
+        "tokenized_requests": tokens,
+    }
+    try:
+        tasks = ["phonebook_copy_10", "phonebook_copy_160"]
+        results = evaluate("local-completions", tasks, {"num_samples": 2}, model_args=model_args)
+    finally:
+        server.shutdown()
+    assert results["results"]["phonebook_copy_10"]["exact_match,none"] == 0.0
+    assert results["results"]["phonebook_copy_160"]["exact_match,none"] == score
+    assert context_of(results, "phonebook_copy_160") is checked

@@ -17,6 +17,7 @@ from lm_eval.tasks import TaskManager
 from lm_eval.utils import make_table
 
 import copy_eval
+from copy_eval.checkpoint_fingerprint import fingerprint_checkpoint
 from copy_eval.errors import UserError
 from copy_eval.over_context import OVER_CONTEXT, refuse_over_context
 from copy_eval.packaged import PACKAGED
@@ -149,6 +150,14 @@ def test_prompts_that_lm_evals_own_backend_cuts_have_no_score(caplog: pytest.Log
     assert "phonebook_copy_20: 2 prompts exceed the model's context, and its backend cuts them" in caplog.text
 
 
+def test_the_weights_in_a_folder_are_noted_whatever_the_backend() -> None:
+    folder = PACKAGED / "tiny-pythia"
+    metadata = {"num_samples": 2, "pretrained": str(folder)}  # as lm-eval's command mixes in the model's arguments
+    results = evaluate(look_up, ["phonebook_copy_10"], metadata)
+    noted = results["configs"]["phonebook_copy_10"]["metadata"]["weights_sha256"]
+    assert noted == fingerprint_checkpoint(folder)
+
+
 def test_our_own_adapters_refuse_prompts_themselves() -> None:
     copy_eval.register()
     model_args = {"pretrained": "tiny-pythia", "max_length": 300}
@@ -163,21 +172,33 @@ def test_of_a_model_that_shows_no_tokens_nothing_is_known() -> None:
     assert context_of(results, "phonebook_copy_10") is False
 
 
+class _Characters:
+    """A tokenizer with the methods of transformers', a token for every so many characters."""
+
+    all_special_ids = ()
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:  # noqa: ARG002
+        return [ord(character) for character in text[:: self._step]]
+
+    def decode(self, tokens: list[int]) -> str:
+        return "".join(map(chr, tokens))
+
+
 class _SendsTokens(Respond):
     """What our tasks see of lm-eval's API models: a default context of 2,048 tokens, whatever the server's is."""
 
-    tokenizer: Any = object()
     max_length = 2047
 
     def __init__(self, tokenized_requests: bool, characters: int = 1) -> None:
         super().__init__(look_up)
-        self.tokenized_requests, self._characters = tokenized_requests, characters
+        self.tokenized_requests = tokenized_requests
+        self.tokenizer: Any = _Characters(characters)
 
     def tok_encode(self, text: str) -> list[int]:
-        return [ord(character) for character in text[:: self._characters]]
-
-    def tok_decode(self, tokens: list[int]) -> str:
-        return "".join(map(chr, tokens))
+        return self.tokenizer.encode(text)
 
 
 @pytest.mark.parametrize(("sends_tokens", "checked", "score"), [(True, True, OVER_CONTEXT), (False, False, 1.0)])

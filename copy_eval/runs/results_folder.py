@@ -10,7 +10,6 @@ checkpoints whose files have not changed.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any
 import yaml
 
 from copy_eval.errors import UserError
+from copy_eval.files import write_whole
 from copy_eval.measurement import model_of, requested_setup
 from copy_eval.runs.model_entries import folder_name
 from copy_eval.runs.suite import Cell, Suite
@@ -83,7 +83,7 @@ def claim(out: Path, suite: Suite) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _write_whole(out / _SUITE, dump_suite(suite))
+        write_whole(out / _SUITE, dump_suite(suite))
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}") from error
 
@@ -182,8 +182,8 @@ def write_result(folder: Path, task: str, report: Mapping[str, Any], samples: Se
     results = json.dumps(report, indent=2, default=handle_non_serializable, ensure_ascii=False)
     try:
         folder.mkdir(exist_ok=True)
-        _write_whole(folder / f"samples_{task}_{date}.jsonl", "".join(f"{line}\n" for line in lines))
-        _write_whole(folder / f"results_{date}.json", results)
+        write_whole(folder / f"samples_{task}_{date}.jsonl", "".join(f"{line}\n" for line in lines))
+        write_whole(folder / f"results_{date}.json", results)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}") from error
 
@@ -214,18 +214,8 @@ def write_failures(out: Path, failures: Sequence[Mapping[str, Any]]) -> None:
     file = out / _FAILURES
     try:
         if failures:
-            _write_whole(file, "".join(f"{json.dumps(failure)}\n" for failure in failures))
+            write_whole(file, "".join(f"{json.dumps(failure)}\n" for failure in failures))
         else:
             file.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {file}: {error.strerror}") from error
-
-
-def _write_whole(file: Path, text: str) -> None:
-    """Write a file under another name first, so that it is never seen half written."""
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)

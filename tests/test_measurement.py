@@ -4,7 +4,7 @@ import pytest
 from lm_eval.models.huggingface import HFLM
 
 from copy_eval.measurement import UNKNOWN, adapter_of, describe_differences, requested_setup, setup_of, share_weights
-from copy_eval.runs.spreading import SPREADING
+from copy_eval.runs.model_entries import SPREADING
 
 
 def test_a_setup_holds_what_can_change_an_answer():

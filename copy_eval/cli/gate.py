@@ -61,11 +61,9 @@ def run(options: argparse.Namespace) -> int:
     # pandas and statsmodels take seconds to import: only this subcommand pays for them.
     from copy_eval.reports.comparison.evaluation import read_evaluation
     from copy_eval.reports.gate.baseline import read_baseline
-    from copy_eval.reports.gate.junit import to_junit
-    from copy_eval.reports.gate.summary import summarise
+    from copy_eval.reports.gate.outcome import summarise, to_junit
     from copy_eval.reports.gate.verdicts import exit_code, judge
-    from copy_eval.reports.writing.appending import append_whole
-    from copy_eval.reports.writing.output import write_files
+    from copy_eval.reports.writing.files import append_whole, write_files
 
     if options.update:
         return _update(read_evaluation(options.results), options)
@@ -83,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _update(now: "Evaluation", options: argparse.Namespace) -> int:
     from copy_eval.reports.gate.baseline import to_json
-    from copy_eval.reports.writing.output import write_files
+    from copy_eval.reports.writing.files import write_files
 
     if options.summary or options.junit:
         raise UserError("--update writes a baseline and nothing else; leave out --summary and --junit")

@@ -29,8 +29,9 @@ def run(options: argparse.Namespace) -> int:
     # pandas and matplotlib take seconds to import: only this subcommand pays for them.
     from copy_eval.reports.rendering import render_files
     from copy_eval.reports.report import build_report
-    from copy_eval.reports.writing.output import write_files
-    from copy_eval.reports.writing.tables import accuracy_tables, leaderboard_table, to_terminal
+    from copy_eval.reports.writing.files import write_files
+    from copy_eval.reports.writing.formats import to_terminal
+    from copy_eval.reports.writing.tables import accuracy_tables, leaderboard_table
 
     report = build_report(options.results, options.pool)
     files = write_files(options.out, render_files(report))

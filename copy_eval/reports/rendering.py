@@ -14,14 +14,8 @@ from copy_eval.reports.figures.plots import plot_accuracy
 from copy_eval.reports.frames.training import training_curves
 from copy_eval.reports.page import render_page
 from copy_eval.reports.report import Report
-from copy_eval.reports.writing.spreadsheet import to_csv
-from copy_eval.reports.writing.tables import (
-    accuracy_tables,
-    leaderboard_table,
-    to_latex,
-    to_markdown,
-    wrong_answer_tables,
-)
+from copy_eval.reports.writing.formats import to_csv, to_latex, to_markdown
+from copy_eval.reports.writing.tables import accuracy_tables, leaderboard_table, wrong_answer_tables
 
 _Part = Callable[[], dict[str, bytes]]
 

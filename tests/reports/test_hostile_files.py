@@ -13,8 +13,7 @@ from copy_eval.reports.comparison.evaluation import read_evaluation
 from copy_eval.reports.comparison.text import render
 from copy_eval.reports.frames.result_files import samples_file
 from copy_eval.reports.gate.baseline import read_baseline, to_json
-from copy_eval.reports.gate.junit import to_junit
-from copy_eval.reports.gate.summary import summarise
+from copy_eval.reports.gate.outcome import summarise, to_junit
 from copy_eval.reports.gate.verdicts import judge
 from copy_eval.reports.rendering import render_files
 from copy_eval.reports.report import build_report

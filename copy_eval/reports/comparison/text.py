@@ -9,16 +9,15 @@ from tabulate import tabulate
 
 from copy_eval.measurement import describe_differences
 from copy_eval.reports.comparison.evaluation import Evaluation
-from copy_eval.reports.comparison.sensitivity import describe_sensitivity
 from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED, keep_printable
 from copy_eval.reports.frames.series import ALL_LENGTHS, length_names, length_unit
 from copy_eval.reports.statistics.accuracy import metric_title
-from copy_eval.reports.writing.markdown import escape
-from copy_eval.reports.writing.number_texts import accuracy_text, difference_text, interval_text, p_text
-from copy_eval.reports.writing.spreadsheet import to_csv
+from copy_eval.reports.statistics.power import LIKELY, detectable_drop
+from copy_eval.reports.writing.formats import accuracy_text, difference_text, escape, interval_text, p_text, to_csv
 
 SIGNIFICANT = 0.05
 """Differences with an adjusted p-value below this are called out."""
+
 
 _LEGEND = (
     "A, B: exact match, and the 95 % interval of the difference. Only A, only B: prompts that one of the two alone\n"
@@ -169,3 +168,42 @@ def _uncompared(comparison: pd.DataFrame) -> Iterator[str]:
     alone = comparison[comparison["n_a"].isna() | comparison["n_b"].isna()]
     for (task, note), rows in alone.groupby(["task", "note"]):
         yield f"not compared: {task} {_enumerate(rows, length_names(rows))}: {note}"
+
+
+def describe_sensitivity(rows: pd.DataFrame, alpha: float, allowed: float = 0.0) -> Iterator[str]:
+    """Yield a line for each task: the smallest drop that is seen at one length, and at all lengths together.
+
+    Args:
+        rows: of a comparison, with ``comparison.COLUMNS``.
+        alpha: level of significance of all its tests together, on the side of a drop.
+        allowed: a drop of no more than this does not count.
+    """
+    tested = rows[rows["p"].notna()]
+    level = alpha / max(len(tested), 1)
+    for task, of_task in tested.groupby("task", sort=False):
+        lengths, together = of_task[of_task["length"].notna()], of_task[of_task["length"].isna()]
+        # The answers that change either way at all lengths tell best how many do at one.
+        churn = _churn(lengths)
+        accuracy = lengths["right_a"].sum() / lengths["n_a"].sum()
+        if accuracy == 0:
+            continue  # there is nothing to lose
+        # Of lengths with unlike numbers of prompts, the fewest.
+        at_one = detectable_drop(int(lengths[["n_a", "n_b"]].min().min()), accuracy, churn, level, allowed)
+        seen = f"at one length {_points(at_one)}"
+        if len(together):
+            at_all = detectable_drop(int(together[["n_a", "n_b"]].min().min()), accuracy, churn, level, allowed)
+            seen += f", at all lengths together {_points(at_all)}"
+        yield f"{task}: the smallest drop that is seen with a probability of {LIKELY:.0%}: {seen}"
+
+
+def _churn(lengths: Any) -> float:
+    """Return the share of answers that change without changing the accuracy."""
+    if lengths["paired"].all():
+        return float(2 * lengths[["only_a", "only_b"]].sum().min() / lengths["n_a"].sum())
+    # Nothing tells which answers changed: as if the two answered independently of each other.
+    accuracy = lengths["right_a"].sum() / lengths["n_a"].sum()
+    return float(2 * accuracy * (1 - accuracy))
+
+
+def _points(drop: float | None) -> str:
+    return "none" if drop is None else f"{100 * drop:.1f} points"

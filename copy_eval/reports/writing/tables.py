@@ -1,10 +1,8 @@
-"""The tables of a report as frames of texts, and these as Markdown and LaTeX."""
+"""The tables of a report, as frames of texts."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 import pandas as pd
-from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED, unchecked_labels
@@ -12,34 +10,21 @@ from copy_eval.reports.frames.series import describe_prompts, length_names, leng
 from copy_eval.reports.report import Report
 from copy_eval.reports.statistics.accuracy import metric_title
 from copy_eval.reports.statistics.summaries import RANK_RULE, THRESHOLDS
-from copy_eval.reports.writing.markdown import escape
+from copy_eval.reports.writing.formats import Table
 
 _NOT_AVAILABLE = "n/a"
+
 
 ACCURACY_NOTES = (
     "Area: under the curve, over the lengths in brackets. 90% and 50% up to: the longest length up to which every "
     "tested length reaches it; + where all do."
 )
 
+
 _UNCHECKED_NOTE = (
     f"{CONTEXT_NOT_CHECKED.capitalize()}: nothing tells whether that backend cut prompts that do not fit the context, "
     "and scored them all the same."
 )
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table for people: its name (for a reference), what it shows, a frame of texts, and what its columns mean."""
-
-    name: str
-    caption: str
-    cells: pd.DataFrame
-    notes: tuple[str, ...]
-
-    @property
-    def description(self) -> str:
-        """The caption with the notes, for where both stand together."""
-        return " ".join([self.caption, *self.notes])
 
 
 def leaderboard_table(report: Report) -> Table:
@@ -144,39 +129,3 @@ def _wrong_answers_table(series: str, shares: pd.DataFrame) -> Table:
         "other words or another form.",
     )
     return Table(f"{series}_wrong_answers", caption, cells, notes)
-
-
-def to_terminal(table: Table) -> str:
-    """Write a table for a terminal, without its notes."""
-    return f"{table.caption}\n\n{_tabulate(table.cells, 'simple')}\n"
-
-
-def to_markdown(table: Table) -> str:
-    """Write a table with its heading as GitHub Markdown."""
-    cells = table.cells.map(escape).rename(columns=escape)
-    return f"## {escape(table.name)}\n\n{escape(table.description)}\n\n{_tabulate(cells, 'github')}\n"
-
-
-def _tabulate(cells: pd.DataFrame, layout: str) -> str:
-    # Texts that look like numbers (a model called 1e5) stay as they are.
-    return tabulate(
-        cells.to_numpy().tolist(), headers=list(cells.columns), tablefmt=layout, disable_numparse=True, stralign="left"
-    )
-
-
-def to_latex(table: Table) -> str:
-    r"""Write a table as LaTeX for ``\usepackage{booktabs}``, with its caption and the label ``tab:NAME``."""
-    lines = [
-        r"\begin{table}[ht]",
-        r"\centering\small",
-        rf"\caption{{{_escape_latex(table.description)}}}",
-        rf"\label{{tab:{table.name.replace('_', '-')}}}",
-        _tabulate(table.cells, "latex_booktabs"),
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _escape_latex(text: str) -> str:
-    """Escape as tabulate does in the cells."""
-    return "".join(LATEX_ESCAPE_RULES.get(character, character) for character in text)

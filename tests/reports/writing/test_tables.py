@@ -1,9 +1,6 @@
-import re
-
-import pytest
-
 from copy_eval.reports.report import build_report
-from copy_eval.reports.writing.tables import accuracy_tables, to_latex, to_markdown, to_terminal, wrong_answer_tables
+from copy_eval.reports.writing.formats import to_terminal
+from copy_eval.reports.writing.tables import accuracy_tables, wrong_answer_tables
 from tests.reports.result_files import write_results
 
 
@@ -36,29 +33,3 @@ def test_the_wrong_answers_of_each_length(tmp_path):
         ["20", "5 of 50", "60%", "0%", "20%", "20%"],
         ["320", "over context", "", "", "", ""],
     ]
-
-
-HOSTILE = "=cmd()|'x',\"q\"\n<b>&_$^{}~#%\\ [a](b) `c`"
-
-
-@pytest.fixture
-def hostile(tmp_path):
-    return next(accuracy_tables(build_report([write_results(tmp_path, {10: 0.5}, model=HOSTILE)])))
-
-
-def test_markdown_keeps_a_hostile_name_in_its_cell(hostile):
-    heading, _, _, _, header, _, row = to_markdown(hostile).splitlines()
-    assert heading == "## phonebook_copy"
-    assert len(re.findall(r"(?<!\\)\|", row)) == len(re.findall(r"(?<!\\)\|", header))
-    assert "<b>" not in row
-    assert r"\[a\]" in row
-
-
-def test_latex_escapes_a_hostile_name(hostile):
-    text = to_latex(hostile)
-    (row,) = (line for line in text.splitlines() if "cmd" in line)
-    name = row.split(" & ")[0]
-    assert r"\&\_\$\^{}\{\}\textasciitilde{}\#\%" in row
-    assert not re.search(r"(?<!\\)[_$#%&]", name.replace("\\&", ""))
-    assert r"\label{tab:phonebook-copy}" in text
-    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")

@@ -1,4 +1,4 @@
-"""Writes the files of a report: all of them, each whole, or none."""
+"""Writes files all or nothing: those of a report together, and what is added to a file such as a CI job's summary."""
 
 import shutil
 import tempfile
@@ -56,3 +56,23 @@ def _check_targets(folder: Path, files: Mapping[str, bytes]) -> None:
     for name in files:
         if (folder / name).is_dir():
             raise IsADirectoryError(None, f"there is a folder named {name}")
+
+
+def append_whole(file: Path, text: str) -> None:
+    """Append to a file, or create it; if the disk is full, take back what was written.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    try:
+        with file.open("ab", buffering=0) as end:
+            size = end.tell()
+            left = memoryview(text.encode())
+            try:
+                while left:
+                    left = left[end.write(left) :]
+            except OSError:
+                end.truncate(size)
+                raise
+    except OSError as error:
+        raise UserError(f"cannot write {file}: {error.strerror}") from error

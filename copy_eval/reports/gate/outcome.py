@@ -1,19 +1,22 @@
-"""The outcome of a gate in Markdown, for the page of a CI job and for the terminal."""
+"""The outcome of a gate: in Markdown, for the page of a CI job and for the terminal, and as JUnit XML.
+
+GitLab, Jenkins and GitHub's actions show JUnit XML as a list of tests.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from xml.etree import ElementTree
 
 import pandas as pd
 from tabulate import tabulate
 
 from copy_eval.measurement import describe_differences
 from copy_eval.reports.comparison.evaluation import Evaluation
-from copy_eval.reports.comparison.sensitivity import describe_sensitivity
-from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED
+from copy_eval.reports.comparison.text import describe_sensitivity
+from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED, keep_printable
 from copy_eval.reports.frames.series import ALL_LENGTHS, length_names
-from copy_eval.reports.gate.verdicts import DROP, PASS, ROUNDING, UNUSABLE
-from copy_eval.reports.writing.markdown import escape
-from copy_eval.reports.writing.number_texts import accuracy_text, difference_text, interval_text, p_text
+from copy_eval.reports.gate.verdicts import DROP, NEW, PASS, ROUNDING, SKIPPED, UNUSABLE
+from copy_eval.reports.writing.formats import accuracy_text, difference_text, escape, interval_text, p_text
 
 
 def summarise(judged: pd.DataFrame, baseline: Evaluation, now: Evaluation, max_drop: float, alpha: float) -> str:
@@ -28,8 +31,8 @@ def summarise(judged: pd.DataFrame, baseline: Evaluation, now: Evaluation, max_d
     """
     tests = judged["p"].count()
     about = [
-        f"Now: {_describe(now)}",
-        f"Baseline: {_describe(baseline)}",
+        f"Now: {_describe_evaluation(now)}",
+        f"Baseline: {_describe_evaluation(baseline)}",
         *_setups(baseline, now),
         f"A length, or a task whose lengths fell together, fails if its exact match is lower by more than "
         f"{max_drop:g}, significantly at {alpha:g}: one-sided exact tests, adjusted by Holm's method for {tests} tests",
@@ -44,7 +47,7 @@ def _bullets(lines: list[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _describe(evaluation: Evaluation) -> str:
+def _describe_evaluation(evaluation: Evaluation) -> str:
     unchecked = [score for score in evaluation.scores if not score.context_checked]
     note = f", {CONTEXT_NOT_CHECKED}" if unchecked else ""
     return escape(f"{evaluation.label}, evaluated {evaluation.date[:10]}{note}")
@@ -121,3 +124,52 @@ def _enumerate(rows: pd.DataFrame) -> str:
         for task, lengths in rows.groupby("task", sort=False)
     }
     return "; ".join(f"{task!s} {', '.join(lengths)}" for task, lengths in named.items())
+
+
+_ELEMENTS = {DROP: "failure", UNUSABLE: "error", NEW: "skipped", SKIPPED: "skipped"}
+
+
+def to_junit(judged: pd.DataFrame, now: Evaluation) -> str:
+    """Write a test case for each length, and for all lengths of a task together.
+
+    A drop fails, what is unusable is an error, and what is new is skipped.
+
+    Args:
+        judged: as ``verdicts.judge`` returns it.
+        now: the evaluation that was judged.
+    """
+    elements = judged["verdict"].map(_ELEMENTS)
+    suite = ElementTree.Element(
+        "testsuite", name=keep_printable(f"copy-eval gate of {now.label}"), tests=str(len(judged)),
+        failures=str((elements == "failure").sum()), errors=str((elements == "error").sum()),
+        skipped=str((elements == "skipped").sum()), time="0", timestamp=now.date[:19],
+    )  # fmt: skip
+    for row in judged.itertuples():
+        _add_case(suite, row)
+    root = ElementTree.Element("testsuites")
+    root.append(suite)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True).decode() + "\n"
+
+
+def _add_case(suite: ElementTree.Element, row: Any) -> None:
+    name = {"classname": keep_printable(f"copy_eval.{row.task}"), "name": keep_printable(_case_name(row))}
+    case = ElementTree.SubElement(suite, "testcase", name, time="0")
+    if row.verdict in _ELEMENTS:
+        message = keep_printable(_describe_case(row))
+        ElementTree.SubElement(case, _ELEMENTS[row.verdict], type=row.verdict, message=message).text = message
+
+
+def _case_name(row: Any) -> str:
+    return f"{row.task}, {ALL_LENGTHS} lengths" if pd.isna(row.length) else row.task_name
+
+
+def _describe_case(row: Any) -> str:
+    facts = []
+    if pd.notna(row.difference):
+        accuracies = f"{accuracy_text(row.accuracy_a, False)} to {accuracy_text(row.accuracy_b, False)}"
+        change = f"{difference_text(row.difference)} (95 % interval {interval_text(row.low, row.high)})"
+        facts.append(f"exact match {accuracies}, change {change}, adjusted p {p_text(row.p_adjusted)}")
+    if pd.notna(row.note):
+        facts.append(row.note)
+    return "; ".join([row.verdict, *facts])

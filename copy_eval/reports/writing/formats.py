@@ -1,0 +1,126 @@
+"""How texts, numbers, frames and tables are written for a terminal, in Markdown, in LaTeX and as CSV.
+
+In each of them a model's name is a name, never a link, a formula or HTML.
+"""
+
+import html
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from tabulate import LATEX_ESCAPE_RULES, tabulate
+
+from copy_eval.over_context import OVER_CONTEXT
+from copy_eval.reports.frames.labels import keep_printable
+
+
+def accuracy_text(accuracy: Any, over_context: Any) -> str:
+    """Return ``0.93``, ``over context``, or ``n/a`` where there is no score for another reason."""
+    if pd.notna(over_context) and over_context:
+        return OVER_CONTEXT
+    return "n/a" if pd.isna(accuracy) else f"{accuracy:.3f}"
+
+
+def difference_text(difference: Any) -> str:
+    """Return ``-0.070``; empty where nothing was compared."""
+    return "" if pd.isna(difference) else _signed(difference)
+
+
+def interval_text(low: Any, high: Any) -> str:
+    """Return ``-0.134 to -0.021``; empty where nothing was compared."""
+    return "" if pd.isna(low) else f"{_signed(low)} to {_signed(high)}"
+
+
+def _signed(value: Any) -> str:
+    """Write three decimals, with a sign unless they are 0."""
+    text = f"{value:+.3f}"
+    return "0.000" if text in ("+0.000", "-0.000") else text
+
+
+def p_text(p: Any) -> str:
+    """Return ``0.031``, or ``<0.0001``; empty where nothing was compared."""
+    if pd.isna(p):
+        return ""
+    return "<0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
+
+
+_MARKS = re.compile(r"([\\`*\[\]|~$])")
+"""What Markdown, GitHub's formulas included, could read as more than text; an underscore within a word is text."""
+
+
+def escape(text: str) -> str:
+    """Return a text for one line or one cell of GitHub's Markdown."""
+    return _MARKS.sub(r"\\\1", html.escape(keep_printable(text), quote=False))
+
+
+_RUNS = ("=", "+", "-", "@", "\t", "\n")
+"""A cell that begins with one of these is a formula, or may become one, in Excel and its like."""
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    r"""Write a frame as CSV, an apostrophe before each text that a spreadsheet would run; numbers stay as they are.
+
+    A carriage return, which may begin a formula and which ends a line for many a reader, is written as ``\r``.
+    """
+    # As objects: pandas would make floats of whole numbers beside which a cell is missing.
+    cells = {name: pd.Series(map(_neutralise, column), column.index, dtype=object) for name, column in frame.items()}
+    return pd.DataFrame(cells).rename(columns=_neutralise).to_csv(index=False, lineterminator="\n")
+
+
+def _neutralise(cell: object) -> object:
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\r", "\\r")
+    return f"'{text}" if text.startswith(_RUNS) else text
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for people: its name (for a reference), what it shows, a frame of texts, and what its columns mean."""
+
+    name: str
+    caption: str
+    cells: pd.DataFrame
+    notes: tuple[str, ...]
+
+    @property
+    def description(self) -> str:
+        """The caption with the notes, for where both stand together."""
+        return " ".join([self.caption, *self.notes])
+
+
+def to_terminal(table: Table) -> str:
+    """Write a table for a terminal, without its notes."""
+    return f"{table.caption}\n\n{_tabulate(table.cells, 'simple')}\n"
+
+
+def to_markdown(table: Table) -> str:
+    """Write a table with its heading as GitHub Markdown."""
+    cells = table.cells.map(escape).rename(columns=escape)
+    return f"## {escape(table.name)}\n\n{escape(table.description)}\n\n{_tabulate(cells, 'github')}\n"
+
+
+def to_latex(table: Table) -> str:
+    r"""Write a table as LaTeX for ``\usepackage{booktabs}``, with its caption and the label ``tab:NAME``."""
+    lines = [
+        r"\begin{table}[ht]",
+        r"\centering\small",
+        rf"\caption{{{_escape_latex(table.description)}}}",
+        rf"\label{{tab:{table.name.replace('_', '-')}}}",
+        _tabulate(table.cells, "latex_booktabs"),
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _escape_latex(text: str) -> str:
+    """Escape as tabulate does in the cells."""
+    return "".join(LATEX_ESCAPE_RULES.get(character, character) for character in text)
+
+
+def _tabulate(cells: pd.DataFrame, layout: str) -> str:
+    # Texts that look like numbers (a model called 1e5) stay as they are.
+    return tabulate(
+        cells.to_numpy().tolist(), headers=list(cells.columns), tablefmt=layout, disable_numparse=True, stralign="left"
+    )

@@ -11,7 +11,7 @@ from copy_eval.reports.figures.common import to_files
 from copy_eval.reports.figures.emergence import plot_emergence
 from copy_eval.reports.figures.heatmaps import plot_depths
 from copy_eval.reports.figures.plots import plot_accuracy
-from copy_eval.reports.frames.training import training_curves
+from copy_eval.reports.frames.series import training_curves
 from copy_eval.reports.page import render_page
 from copy_eval.reports.report import Report
 from copy_eval.reports.writing.formats import to_csv, to_latex, to_markdown

@@ -8,8 +8,7 @@ import pandas as pd
 
 from copy_eval.reports.frames.results import read_results
 from copy_eval.reports.frames.samples import read_samples
-from copy_eval.reports.statistics.accuracy import accuracy_by_length
-from copy_eval.reports.statistics.depths import accuracy_by_depth
+from copy_eval.reports.statistics.accuracy import accuracy_by_depth, accuracy_by_length
 from copy_eval.reports.statistics.summaries import leaderboard, wrong_answers
 
 
@@ -30,7 +29,7 @@ class Report:
     """Shares of the kinds of wrong answers, from ``summaries.wrong_answers``; empty without phonebook results."""
 
     depths: pd.DataFrame
-    """Exact match by depth of the entry, from ``depths.accuracy_by_depth``; empty without phonebook samples."""
+    """Exact match by depth of the entry, from ``accuracy.accuracy_by_depth``; empty without phonebook samples."""
 
 
 def build_report(paths: Iterable[Path], pool: bool = False) -> Report:

@@ -9,10 +9,11 @@ from tabulate import tabulate
 
 from copy_eval.measurement import describe_differences
 from copy_eval.reports.comparison.evaluation import Evaluation
-from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED, keep_printable
+from copy_eval.reports.frames.models import CONTEXT_NOT_CHECKED
+from copy_eval.reports.frames.result_files import keep_printable
 from copy_eval.reports.frames.series import ALL_LENGTHS, length_names, length_unit
 from copy_eval.reports.statistics.accuracy import metric_title
-from copy_eval.reports.statistics.power import LIKELY, detectable_drop
+from copy_eval.reports.statistics.differences import LIKELY, detectable_drop
 from copy_eval.reports.writing.formats import accuracy_text, difference_text, escape, interval_text, p_text, to_csv
 
 SIGNIFICANT = 0.05

@@ -9,8 +9,7 @@ from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.figures.common import figure_settings, format_accuracy_axis, wrap_title
 from copy_eval.reports.figures.fonts import legend_names
 from copy_eval.reports.figures.styles import length_colours
-from copy_eval.reports.frames.series import describe_prompts, length_names, length_unit
-from copy_eval.reports.frames.training import trajectories, trajectory_names
+from copy_eval.reports.frames.series import describe_prompts, length_names, length_unit, trajectories, trajectory_names
 from copy_eval.reports.statistics.accuracy import metric_title
 
 
@@ -21,7 +20,7 @@ def plot_emergence(accuracy: pd.DataFrame) -> Figure:
     no line, and the legend says so.
 
     Args:
-        accuracy: rows of one series, as ``training.training_curves`` returns them.
+        accuracy: rows of one series, as ``series.training_curves`` returns them.
     """
     trajectory = trajectories(accuracy)
     names_of_models = trajectory_names(accuracy)

@@ -5,7 +5,7 @@ from functools import cache
 
 from matplotlib import font_manager
 
-from copy_eval.reports.frames.labels import shorten
+from copy_eval.reports.frames.models import shorten
 
 _FIRST = "DejaVu Sans"
 """Comes with matplotlib: Latin, Greek, Cyrillic, Arabic and more, but no Chinese, Japanese or Korean."""

@@ -9,8 +9,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.figures.common import few_steps, figure_settings, wrap_title
+from copy_eval.reports.figures.common import figure_settings, wrap_title
 from copy_eval.reports.figures.fonts import legend_names
+from copy_eval.reports.frames.series import few_steps
 
 _COLOURS = colormaps["Blues"]
 _ABREAST = 2
@@ -28,7 +29,7 @@ def plot_depths(depths: pd.DataFrame) -> Figure:
     Of a model with several training steps the last is drawn.
 
     Args:
-        depths: rows of one series, as ``depths.accuracy_by_depth`` returns them.
+        depths: rows of one series, as ``accuracy.accuracy_by_depth`` returns them.
     """
     depths = few_steps(depths, 1)
     labels = list(depths["label"].unique())

@@ -10,18 +10,13 @@ from matplotlib.ticker import NullLocator
 from matplotlib.transforms import offset_copy
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.figures.common import (
-    few_steps,
-    figure_settings,
-    format_accuracy_axis,
-    human_size,
-    wrap_title,
-)
+from copy_eval.reports.figures.common import figure_settings, format_accuracy_axis, wrap_title
 from copy_eval.reports.figures.fonts import legend_names
 from copy_eval.reports.figures.styles import Style, model_styles
-from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED, unchecked_labels
-from copy_eval.reports.frames.series import describe_prompts, is_linear, length_names, length_unit
+from copy_eval.reports.frames.models import CONTEXT_NOT_CHECKED, unchecked_labels
+from copy_eval.reports.frames.series import describe_prompts, few_steps, is_linear, length_names, length_unit
 from copy_eval.reports.statistics.accuracy import metric_title
+from copy_eval.reports.writing.formats import human_size
 
 _STEPS = 4
 """Training steps of one model that a plot shows at most."""

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 
-from copy_eval.reports.frames.architectures import HYBRID, STATE_SPACE, TRANSFORMER
+from copy_eval.reports.frames.models import HYBRID, STATE_SPACE, TRANSFORMER
 
 _LOOKS = {
     # Okabe and Ito's colours: distinct for colour-blind readers. The markers tell them apart in grey print.

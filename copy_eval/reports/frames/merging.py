@@ -38,7 +38,7 @@ def merge(results: pd.DataFrame, pool: bool) -> pd.DataFrame:
     if len(left_out):
         _log.warning(
             "left out %d evaluations on other prompts, older or of fewer prompts (--pool adds them up): %s",
-            len(left_out), _enumerate(left_out),
+            len(left_out), _enumerate_runs(left_out),
         )  # fmt: skip
     return in_order.merge(kept[_RUN], on=_RUN)
 
@@ -55,7 +55,7 @@ def _name_newer_subsets(left_out: pd.DataFrame, kept: pd.DataFrame) -> None:
         )  # fmt: skip
 
 
-def _enumerate(rows: pd.DataFrame, most: int = 5) -> str:
+def _enumerate_runs(rows: pd.DataFrame, most: int = 5) -> str:
     named = [f"{row.task_name} of {row.model!r} in {row.file}" for row in rows.head(most).itertuples()]
     return ", ".join(named) + (f" and {len(rows) - most} more" if len(rows) > most else "")
 

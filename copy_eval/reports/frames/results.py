@@ -13,11 +13,18 @@ from tqdm import tqdm
 
 from copy_eval.errors import UserError
 from copy_eval.measurement import setup_of, share_weights, shown_facets
-from copy_eval.reports.frames.architectures import tell_architecture
-from copy_eval.reports.frames.labels import add_labels, keep_printable
 from copy_eval.reports.frames.merging import merge
-from copy_eval.reports.frames.result_files import find_result_files, parse_result_file
-from copy_eval.reports.frames.schema import Metadata, ResultFile, Task, first_problem, read_task
+from copy_eval.reports.frames.models import add_labels, tell_architecture
+from copy_eval.reports.frames.result_files import (
+    Metadata,
+    ResultFile,
+    Task,
+    find_result_files,
+    first_problem,
+    keep_printable,
+    parse_result_file,
+    read_task,
+)
 from copy_eval.reports.frames.series import add_series
 
 _log = logging.getLogger(__name__)
@@ -26,7 +33,7 @@ COLUMNS = {
     "model": "string",  # what `pretrained=` said
     "revision": "string",  # branch, tag or commit; "main" by default
     "setup": "string",  # how it was loaded and what stood around its prompts, as JSON: see `copy_eval.measurement`
-    "label": "string",  # these three for people: unique, short, in one line; see labels.add_labels
+    "label": "string",  # these three for people: unique, short, in one line; see models.add_labels
     "step": "Int64",  # of a revision like step3000
     "adapter": "string",  # lm-eval's `--model`
     "architecture": "string",  # "transformer", "state space" or "hybrid"; missing where unknown
@@ -90,14 +97,14 @@ def read_results(paths: Iterable[Path], pool: bool = False) -> pd.DataFrame:
             "no results of copy-eval's tasks found; name the folder that lm_eval was given as --output_path"
         )
     if foreign:
-        _log.warning("no results of copy-eval's tasks, skipped: %s", _enumerate(foreign))
+        _log.warning("no results of copy-eval's tasks, skipped: %s", _enumerate_files(foreign))
     frame = pd.DataFrame(rows).assign(label=None, series=None, title=None).astype(COLUMNS)[list(COLUMNS)]
     merged = add_series(add_labels(_complete(merge(_share_weights(frame), pool))))
     order = ["architecture", "parameters", "model", "step", "revision", "label", "series", "length", "metric"]
     return merged.sort_values(order, ignore_index=True)
 
 
-def _enumerate(files: Sequence[Path], most: int = 5) -> str:
+def _enumerate_files(files: Sequence[Path], most: int = 5) -> str:
     named = ", ".join(map(str, files[:most]))
     return named if len(files) <= most else f"{named} and {len(files) - most} more"
 

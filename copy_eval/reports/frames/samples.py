@@ -14,9 +14,7 @@ from tqdm import tqdm
 
 from copy_eval.errors import UserError
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.frames.labels import keep_printable
-from copy_eval.reports.frames.result_files import samples_file
-from copy_eval.reports.frames.schema import MOST
+from copy_eval.reports.frames.result_files import MOST, keep_printable, samples_file
 
 _log = logging.getLogger(__name__)
 

@@ -1,8 +1,17 @@
-"""Which results may stand in one table and on one curve: those of one task, in one version, on one text."""
+"""Which results may stand on one curve.
 
+Against length, those of one task, in one version, on one text; against training step, those of one model in one setup.
+"""
+
+import json
 import re
+from typing import Any
 
+import numpy as np
 import pandas as pd
+
+from copy_eval.measurement import describe_differences
+from copy_eval.reports.frames.result_files import keep_printable
 
 _KEY = ["task", "task_version", "text"]
 
@@ -75,3 +84,53 @@ def describe_prompts(rows: pd.DataFrame) -> str:
     """Say how many prompts a length has."""
     fewest, most = rows["n"].min(), rows["n"].max()
     return f"{fewest} prompts a length" if fewest == most else f"{fewest} to {most} prompts a length"
+
+
+FEWEST_STEPS = 3
+"""Training steps from which on a model has a curve."""
+
+
+def trajectories(accuracy: pd.DataFrame) -> pd.Series:
+    """Return for each row what its training steps have in common: the model and its setup, whatever its weights."""
+    setups = accuracy["setup"].map(json.loads)
+    loaded = setups.map(lambda setup: json.dumps({key: value for key, value in setup.items() if key != "weights"}))
+    return accuracy["model"] + "\n" + loaded.astype("string")
+
+
+def trajectory_names(accuracy: pd.DataFrame) -> dict[str, str]:
+    """Return what to call each trajectory: the model, and what is special about its setup where it has several."""
+    keys = trajectories(accuracy)
+    first = accuracy.assign(trajectory=keys).drop_duplicates("trajectory")
+    names: dict[str, str] = {}
+    row: Any
+    for _, of_model in first.groupby("model", sort=False):
+        setups = [json.loads(key.split("\n")[-1]) for key in of_model["trajectory"]]
+        for row, difference in zip(of_model.itertuples(), describe_differences(setups), strict=True):
+            # A label begins with the model's name, short where it is a path; what follows is about one step.
+            name = row.label.partition(f"@{row.revision}")[0]
+            names[row.trajectory] = keep_printable(f"{name} ({difference})" if difference else name)
+    return {key: names[key] for key in keys.unique()}
+
+
+def training_curves(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of models with at least ``FEWEST_STEPS`` training steps in their series.
+
+    Where a step was evaluated with several weights under one revision, as of a branch that moved, the newest counts.
+    """
+    key = ["series", trajectories(accuracy).rename("trajectory")]
+    steps = accuracy.groupby(key)["step"].transform("nunique")
+    curves = accuracy[(steps >= FEWEST_STEPS) & accuracy["step"].notna()]
+    newest = curves.assign(trajectory=trajectories(curves)).sort_values("date", kind="stable")
+    kept = newest.drop_duplicates(["series", "trajectory", "revision", "length"], keep="last")
+    return curves[curves.index.isin(kept.index)]
+
+
+def few_steps(rows: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Of a model with more than ``most`` training steps keep so many, spread evenly over them and with the last one."""
+    keep = rows["step"].isna()
+    of_steps = rows.dropna(subset="step")
+    for _, steps in of_steps.groupby(trajectories(of_steps))["step"]:
+        known = np.unique(steps.to_numpy(int))
+        places = np.linspace(len(known) - 1, 0, min(most, len(known))).round().astype(int)
+        keep |= rows.index.isin(steps.index[steps.isin(known[places])])
+    return rows[keep]

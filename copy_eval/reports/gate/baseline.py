@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from copy_eval.errors import UserError
 from copy_eval.reports.comparison.evaluation import Answers, Evaluation, Score
-from copy_eval.reports.frames.schema import MOST, Count, Length, Name, Text, first_problem
+from copy_eval.reports.frames.result_files import MOST, Count, Length, Name, Text, first_problem
 
 _SCHEMA = 2
 

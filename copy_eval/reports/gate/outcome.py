@@ -13,7 +13,8 @@ from tabulate import tabulate
 from copy_eval.measurement import describe_differences
 from copy_eval.reports.comparison.evaluation import Evaluation
 from copy_eval.reports.comparison.text import describe_sensitivity
-from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED, keep_printable
+from copy_eval.reports.frames.models import CONTEXT_NOT_CHECKED
+from copy_eval.reports.frames.result_files import keep_printable
 from copy_eval.reports.frames.series import ALL_LENGTHS, length_names
 from copy_eval.reports.gate.verdicts import DROP, NEW, PASS, ROUNDING, SKIPPED, UNUSABLE
 from copy_eval.reports.writing.formats import accuracy_text, difference_text, escape, interval_text, p_text

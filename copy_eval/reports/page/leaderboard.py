@@ -4,10 +4,10 @@ from typing import Any
 
 import pandas as pd
 
-from copy_eval.reports.figures.common import human_size
 from copy_eval.reports.page.models import Model, model_cell
 from copy_eval.reports.page.sortable import Cell, Column, Row, Table
 from copy_eval.reports.statistics.summaries import NOT_REACHED
+from copy_eval.reports.writing.formats import human_size
 
 
 def leaderboard_table(board: pd.DataFrame, titles: dict[str, str], models: list[Model]) -> Table:

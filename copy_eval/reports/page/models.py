@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from copy_eval.reports.figures.common import few_steps
 from copy_eval.reports.figures.styles import Style, model_styles
-from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED, unchecked_labels
+from copy_eval.reports.frames.models import CONTEXT_NOT_CHECKED, unchecked_labels
+from copy_eval.reports.frames.series import few_steps
 from copy_eval.reports.page.sortable import Cell
 from copy_eval.reports.report import Report
 

@@ -9,8 +9,7 @@ import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.figures.styles import length_colours
-from copy_eval.reports.frames.series import length_names, length_unit
-from copy_eval.reports.frames.training import training_curves, trajectories, trajectory_names
+from copy_eval.reports.frames.series import length_names, length_unit, training_curves, trajectories, trajectory_names
 from copy_eval.reports.page.charts import training_chart
 from copy_eval.reports.page.models import Model
 from copy_eval.reports.page.sections import accuracy_cell, capitalise

@@ -1,16 +1,17 @@
-"""The leaderboard and the shares of wrong answers, as frames."""
+"""What sums up a model: the area under each curve, effective lengths, the leaderboard, the kinds of wrong answers."""
 
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.frames.series import is_linear
-from copy_eval.reports.statistics.accuracy import area_under_curve, effective_length
 
 THRESHOLDS = (0.9, 0.5)
 """Accuracies whose effective lengths are reported."""
+
 
 NOT_REACHED = "none"
 """Stands for an effective length where not even the shortest length reaches the threshold."""
@@ -99,6 +100,45 @@ def _cells(rows: pd.DataFrame, series: str) -> pd.DataFrame:
     return pd.DataFrame({"label": rows["label"], "column": columns, "cell": cells}).pivot(
         index="label", columns="column", values="cell"
     )[in_order]
+
+
+def area_under_curve(lengths: pd.Series, accuracies: pd.Series, linear: bool) -> float | None:
+    """Return the mean accuracy along the length axis: the area under straight lines between the points, over its width.
+
+    Args:
+        lengths: in any order.
+        accuracies: of these lengths; where one is missing the line goes on between its neighbours, and the area covers
+            no more than the shortest to the longest length that has one.
+        linear: whether the axis is linear, else it is that of log2.
+
+    Returns:
+        0 to 1, or None with fewer than two accuracies: there is no curve then.
+    """
+    points = pd.DataFrame({"length": lengths, "accuracy": accuracies}).dropna().astype(float).sort_values("length")
+    if len(points) < 2:
+        return None
+    places = points["length"].to_numpy() if linear else np.log2(points["length"].to_numpy())
+    return float(np.trapezoid(points["accuracy"].to_numpy(), places) / (places[-1] - places[0]))
+
+
+_TOLERANCE = 1e-9
+"""What rounding may take from a share; the shares of two different counts are further apart."""
+
+
+def effective_length(lengths: pd.Series, accuracies: pd.Series, threshold: float) -> int | None:
+    """Return the longest tested length up to which every length reaches ``threshold``; None if the shortest does not.
+
+    A length over the context reaches nothing, so that the effective length ends before it.
+
+    Args:
+        lengths: in any order.
+        accuracies: of these lengths; missing where a length is over the context.
+        threshold: accuracy to reach, 0 to 1.
+    """
+    order = np.argsort(lengths.to_numpy())
+    reached = (accuracies.iloc[order] >= threshold - _TOLERANCE).fillna(False).to_numpy(bool)
+    count = len(reached) if reached.all() else int(np.argmin(reached))
+    return int(lengths.iloc[order].iloc[count - 1]) if count else None
 
 
 def wrong_answers(results: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.frames.labels import keep_printable
+from copy_eval.reports.frames.result_files import keep_printable
 
 
 def accuracy_text(accuracy: Any, over_context: Any) -> str:
@@ -43,6 +43,18 @@ def p_text(p: Any) -> str:
     if pd.isna(p):
         return ""
     return "<0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
+
+
+def human_size(parameters: object) -> str:
+    """Write a number of parameters for people, "1.6M"; empty where it is missing."""
+    if pd.isna(parameters):  # type: ignore[call-overload]
+        return ""
+    number = float(parameters)  # type: ignore[arg-type]
+    for unit in ("", "K", "M", "B"):
+        if number < 999.5 or unit == "B":
+            break
+        number /= 1000
+    return f"{number:.3g}{unit}" if number < 1000 else f"{number:.0f}{unit}"
 
 
 _MARKS = re.compile(r"([\\`*\[\]|~$])")

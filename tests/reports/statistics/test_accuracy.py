@@ -9,10 +9,9 @@ from statsmodels.regression.linear_model import OLS
 from copy_eval.reports.frames.results import read_results
 from copy_eval.reports.frames.samples import read_samples
 from copy_eval.reports.statistics.accuracy import (
+    accuracy_by_depth,
     accuracy_by_length,
-    area_under_curve,
     clustered_variance,
-    effective_length,
     effective_size,
     wilson_interval,
 )
@@ -100,12 +99,6 @@ def test_paragraphs_of_one_article_widen_the_interval(tmp_path):
     assert unknown == pytest.approx(apart, rel=0.05)
 
 
-def test_a_threshold_that_is_met_exactly_is_reached_whatever_rounding_says():
-    # 0.9 of 50 and 0.9 of 150, put together, are 0.8999999999999999.
-    lengths = pd.Series([10, 20], dtype="Int64")
-    assert effective_length(lengths, pd.Series([0.9, np.nextafter(0.9, 0)], dtype="Float64"), 0.9) == 20
-
-
 def test_a_length_over_the_context_has_no_interval(tmp_path):
     accuracy = accuracy_by_length(read_results([write_results(tmp_path, {10: 0.5, 20: "over context"})]))
     assert accuracy["length"].tolist() == [10, 20]
@@ -113,42 +106,21 @@ def test_a_length_over_the_context_has_no_interval(tmp_path):
     assert accuracy["low"][0] == pytest.approx(interval(25, 50)[0])
 
 
-def curve(points):
-    return pd.Series(list(points), dtype="Int64"), pd.Series(list(points.values()), dtype="Float64")
+@pytest.fixture
+def depths(tmp_path):
+    file = write_results(tmp_path, {40: 0.6, 320: "over context"}, log_samples=True)
+    return accuracy_by_depth(read_samples(read_results([file])))
 
 
-@pytest.mark.parametrize(
-    ("points", "length"),
-    [
-        ({10: 1.0, 20: 0.95, 40: 0.5}, 20),
-        ({40: 0.5, 20: 0.9, 10: 1.0}, 20),  # in any order, and reaching is enough
-        ({10: 1.0, 20: 0.8, 40: 1.0}, 10),  # a later length does not make up for an earlier one
-        ({10: 0.89, 20: 1.0}, None),
-        ({10: 1.0, 20: 1.0}, 20),
-        ({10: 1.0, 20: None, 40: 1.0}, 10),  # over the context
-        ({0: 1.0, 100: 0.5}, 0),  # a bucket that begins at 0
-        ({0: 0.5}, None),
-    ],
-)
-def test_effective_length(points, length):
-    assert effective_length(*curve(points), 0.9) == length
+def test_accuracy_by_depth_covers_every_prompt_once(depths):
+    rows = depths[depths["length"] == 40]
+    assert rows["n"].tolist() == [10] * 5
+    assert rows["accuracy"].tolist() == [1.0, 1.0, 1.0, 0.0, 0.0]  # the first 30 of 50 are right
+    assert rows["depth_from"].tolist() == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
+    assert rows["depth_to"].tolist() == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
 
 
-@pytest.mark.parametrize(
-    ("points", "linear", "area"),
-    # By hand: trapezoids between the points, divided by the width of the axis.
-    [
-        ({10: 1.0, 20: 1.0, 160: 1.0}, False, 1.0),
-        ({10: 1.0, 40: 0.0}, False, 0.5),
-        ({10: 1.0, 20: 0.5, 40: 0.0}, False, 0.5),
-        ({10: 1.0, 20: 0.5, 80: 0.0}, False, (0.75 * 1 + 0.25 * 2) / 3),
-        ({0: 1.0, 100: 0.5, 400: 0.0}, True, (0.75 * 100 + 0.25 * 300) / 400),
-        ({80: 0.0, 10: 1.0, 20: 0.5}, False, (0.75 * 1 + 0.25 * 2) / 3),
-        ({10: 1.0, 20: 1.0, 40: None}, False, 1.0),  # a length over the context is no 0
-        ({10: 1.0, 20: None, 40: 0.0}, False, 0.5),
-        ({10: 1.0, 20: None}, False, None),
-        ({}, False, None),
-    ],
-)
-def test_area_under_the_curve(points, linear, area):
-    assert area_under_curve(*curve(points), linear) == (None if area is None else pytest.approx(area))
+def test_a_length_over_the_context_has_no_accuracy_at_any_depth(depths):
+    rows = depths[depths["length"] == 320]
+    assert rows["over_context"].all()
+    assert rows["accuracy"].isna().all()

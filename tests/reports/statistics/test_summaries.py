@@ -1,7 +1,57 @@
+import numpy as np
+import pandas as pd
 import pytest
 
 from copy_eval.reports.report import build_report
+from copy_eval.reports.statistics.summaries import area_under_curve, effective_length
 from tests.reports.result_files import write_results
+
+
+def curve(points):
+    return pd.Series(list(points), dtype="Int64"), pd.Series(list(points.values()), dtype="Float64")
+
+
+@pytest.mark.parametrize(
+    ("points", "length"),
+    [
+        ({10: 1.0, 20: 0.95, 40: 0.5}, 20),
+        ({40: 0.5, 20: 0.9, 10: 1.0}, 20),  # in any order, and reaching is enough
+        ({10: 1.0, 20: 0.8, 40: 1.0}, 10),  # a later length does not make up for an earlier one
+        ({10: 0.89, 20: 1.0}, None),
+        ({10: 1.0, 20: 1.0}, 20),
+        ({10: 1.0, 20: None, 40: 1.0}, 10),  # over the context
+        ({0: 1.0, 100: 0.5}, 0),  # a bucket that begins at 0
+        ({0: 0.5}, None),
+    ],
+)
+def test_effective_length(points, length):
+    assert effective_length(*curve(points), 0.9) == length
+
+
+@pytest.mark.parametrize(
+    ("points", "linear", "area"),
+    # By hand: trapezoids between the points, divided by the width of the axis.
+    [
+        ({10: 1.0, 20: 1.0, 160: 1.0}, False, 1.0),
+        ({10: 1.0, 40: 0.0}, False, 0.5),
+        ({10: 1.0, 20: 0.5, 40: 0.0}, False, 0.5),
+        ({10: 1.0, 20: 0.5, 80: 0.0}, False, (0.75 * 1 + 0.25 * 2) / 3),
+        ({0: 1.0, 100: 0.5, 400: 0.0}, True, (0.75 * 100 + 0.25 * 300) / 400),
+        ({80: 0.0, 10: 1.0, 20: 0.5}, False, (0.75 * 1 + 0.25 * 2) / 3),
+        ({10: 1.0, 20: 1.0, 40: None}, False, 1.0),  # a length over the context is no 0
+        ({10: 1.0, 20: None, 40: 0.0}, False, 0.5),
+        ({10: 1.0, 20: None}, False, None),
+        ({}, False, None),
+    ],
+)
+def test_area_under_the_curve(points, linear, area):
+    assert area_under_curve(*curve(points), linear) == (None if area is None else pytest.approx(area))
+
+
+def test_a_threshold_that_is_met_exactly_is_reached_whatever_rounding_says():
+    # 0.9 of 50 and 0.9 of 150, put together, are 0.8999999999999999.
+    lengths = pd.Series([10, 20], dtype="Int64")
+    assert effective_length(lengths, pd.Series([0.9, np.nextafter(0.9, 0)], dtype="Float64"), 0.9) == 20
 
 
 @pytest.fixture

@@ -5,9 +5,24 @@ import pandas as pd
 import pytest
 
 from copy_eval.reports.report import build_report
-from copy_eval.reports.writing.formats import escape, to_csv, to_latex, to_markdown
+from copy_eval.reports.writing.formats import escape, human_size, to_csv, to_latex, to_markdown
 from copy_eval.reports.writing.tables import accuracy_tables
 from tests.reports.result_files import write_results
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        (pd.NA, ""),
+        (999, "999"),
+        (1_643_296, "1.64M"),
+        (162_322_944, "162M"),
+        (2_775_208_960, "2.78B"),
+        (1.6e12, "1600B"),
+    ],
+)
+def test_sizes_for_people(parameters, text):
+    assert human_size(parameters) == text
 
 
 def test_names_of_models_stay_readable():

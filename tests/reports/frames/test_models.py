@@ -3,7 +3,7 @@ import json
 import pandas as pd
 import pytest
 
-from copy_eval.reports.frames.labels import add_labels, shorten
+from copy_eval.reports.frames.models import add_labels, shorten
 
 
 def labels(*models, setups=None):

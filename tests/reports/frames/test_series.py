@@ -1,4 +1,5 @@
-from copy_eval.reports.frames.training import training_curves, trajectory_names
+from copy_eval.reports.frames.results import read_results
+from copy_eval.reports.frames.series import few_steps, training_curves, trajectory_names
 from copy_eval.reports.report import build_report
 from tests.reports.result_files import write_results
 
@@ -33,3 +34,11 @@ def test_trajectories_of_one_model_are_told_apart_by_name(tmp_path):
 
 def test_two_training_steps_make_no_curve(tmp_path):
     assert curves(tmp_path, "step1", "step2", "main").empty
+
+
+def test_a_plot_shows_few_of_many_training_steps_with_the_last(tmp_path):
+    for step in range(1, 12):
+        write_results(tmp_path, {10: 0.5}, model_revision=f"step{step}", date=step)
+    accuracy = read_results([tmp_path])
+    assert sorted(few_steps(accuracy, 3)["step"].unique()) == [1, 6, 11]
+    assert few_steps(accuracy, 1)["step"].unique().tolist() == [11]

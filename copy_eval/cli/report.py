@@ -27,8 +27,8 @@ def add_parser(subcommands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the tables and write the files of the report."""
     # pandas and matplotlib take seconds to import: only this subcommand pays for them.
-    from copy_eval.reports.rendering import render_files
     from copy_eval.reports.report import build_report
+    from copy_eval.reports.report_files import render_files
     from copy_eval.reports.writing.files import write_files
     from copy_eval.reports.writing.formats import to_terminal
     from copy_eval.reports.writing.tables import accuracy_tables, leaderboard_table

@@ -15,8 +15,8 @@ from copy_eval.reports.frames.result_files import samples_file
 from copy_eval.reports.gate.baseline import read_baseline, to_json
 from copy_eval.reports.gate.outcome import summarise, to_junit
 from copy_eval.reports.gate.verdicts import judge
-from copy_eval.reports.rendering import render_files
 from copy_eval.reports.report import build_report
+from copy_eval.reports.report_files import render_files
 from tests.reports.logged_runs import write_run
 from tests.reports.result_files import write_results
 

@@ -9,12 +9,10 @@ import plotly.graph_objects as go
 import pytest
 
 from copy_eval.reports.page import render_page
-from copy_eval.reports.page.depths import heat_maps
-from copy_eval.reports.page.leaderboard import leaderboard_table
+from copy_eval.reports.page.heat_maps import heat_maps
 from copy_eval.reports.page.models import models_of
-from copy_eval.reports.page.sections import section_titles, sections_of
-from copy_eval.reports.page.training import trainings
-from copy_eval.reports.page.wrong_answers import wrong_answers_tables
+from copy_eval.reports.page.sections import section_titles, sections_of, trainings
+from copy_eval.reports.page.tables import leaderboard_table, wrong_answers_tables
 from copy_eval.reports.report import build_report
 from tests.reports.result_files import write_results
 

@@ -19,7 +19,6 @@ from copy_eval.reports.writing.formats import accuracy_text, difference_text, es
 SIGNIFICANT = 0.05
 """Differences with an adjusted p-value below this are called out."""
 
-
 _LEGEND = (
     "A, B: exact match, and the 95 % interval of the difference. Only A, only B: prompts that one of the two alone\n"
     "answers rightly. p: McNemar's exact test (Fisher's where unpaired), for all lengths the exact test of their sum;\n"

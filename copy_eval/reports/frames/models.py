@@ -11,12 +11,9 @@ from copy_eval.reports.frames.result_files import keep_printable
 
 TRANSFORMER = "transformer"
 
-
 STATE_SPACE = "state space"
 
-
 HYBRID = "hybrid"
-
 
 _MODEL_TYPES = {
     TRANSFORMER: {
@@ -36,7 +33,6 @@ _MODEL_TYPES = {
     },
 }  # fmt: skip
 """transformers' ``model_type``; ``state_spaces_hybrid`` is our adapter's, of models that only mamba-ssm runs."""
-
 
 _FAMILIES = {r"EleutherAI/pythia-": TRANSFORMER, r"state-spaces/mamba2?-\d": STATE_SPACE}
 """The two families of the paper, by the names that only they have on the hub."""

@@ -98,21 +98,15 @@ def _known(value: object) -> object:
 
 Text = Annotated[str, Field(strict=True, max_length=10_000), BeforeValidator(_encodable)]
 
-
 Name = Annotated[Text, Field(min_length=1)]
-
 
 Count = Annotated[int, Field(strict=True, ge=1, le=MOST)]
 
-
 Length = Annotated[int, Field(strict=True, ge=0, le=10**9)]
-
 
 Share = Annotated[float | None, Field(strict=True, ge=0, le=1), BeforeValidator(_known)]
 
-
 Number = Annotated[float | None, Field(strict=True, ge=-1e12, le=1e12), BeforeValidator(_known)]
-
 
 Parameters = Annotated[int, Field(strict=True, ge=-1, le=10**15)]
 

@@ -4,15 +4,21 @@ import base64
 import gzip
 import hashlib
 import re
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 import copy_eval
-from copy_eval.reports.page.content import page_content
+from copy_eval.reports.page.heat_maps import heat_maps
+from copy_eval.reports.page.models import models_of
+from copy_eval.reports.page.sections import section_titles, sections_of, trainings
+from copy_eval.reports.page.tables import files_table, leaderboard_table, prompts_table, wrong_answers_tables
 from copy_eval.reports.report import Report
+from copy_eval.reports.statistics.summaries import RANK_RULE
 
 _FOLDER = Path(__file__).parent
 
@@ -30,13 +36,40 @@ def render_page(report: Report) -> str:
     )
     environment.filters["breakable"] = _breakable
     return environment.get_template("page.html.j2").render(
-        **page_content(report),
+        **_content(report),
         version=copy_eval.__version__,
         policy=_content_security_policy([plotly, script]),
         plotly=base64.b64encode(gzip.compress(plotly.encode(), mtime=0)).decode(),
         script=Markup(script),
         style=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
     )
+
+
+def _content(report: Report) -> dict[str, Any]:
+    """Return the variables of the template that depend on the report."""
+    models = models_of(report)
+    titles = section_titles(report.accuracy)
+    sections = sections_of(report.accuracy, models)
+    training = trainings(report.accuracy, titles, models)
+    return {
+        "summary": _summary(len(models), len(titles)),
+        "models": models,
+        "rank_rule": RANK_RULE,
+        "leaderboard": leaderboard_table(report.leaderboard, titles, models),
+        "sections": sections,
+        "training": training,
+        "charts": {f"chart-{section.anchor}": section.chart for section in sections}
+        | {f"chart-{part.anchor}": part.chart for part in chain.from_iterable(training.values())},
+        "wrong_answers": wrong_answers_tables(report.wrong_answers, titles, models),
+        "depths": heat_maps(report.depths, titles, models),
+        "prompts": prompts_table(report.accuracy),
+        "files": files_table(report.accuracy, models),
+    }
+
+
+def _summary(models: int, tasks: int) -> str:
+    compared = f"{models} language model{'s' * (models != 1)} on {tasks} task{'s' * (tasks != 1)}"
+    return f"How often the answer is exactly right when it stands in the prompt, as the prompt grows: {compared}."
 
 
 def _content_security_policy(scripts: list[str]) -> str:

@@ -1,15 +1,80 @@
-"""The page's charts, as the JSON that plotly.js draws: plain dictionaries, without plotly's Python classes."""
+"""The page's charts, as the JSON that plotly.js draws: plain dictionaries, without plotly's Python classes.
+
+First their horizontal axis: what stands where, and which labels fit on a narrow screen.
+"""
 
 import html
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from matplotlib.ticker import EngFormatter
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.page.axes import Axis
 from copy_eval.reports.page.models import Model
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A horizontal axis.
+
+    Args:
+        names: what to call the values on the axis, in ascending order of the values.
+        title: what the values are.
+        linear: whether the axis is linear, else it is logarithmic.
+        all_ticks: whether a value whose name does not fit has a tick all the same.
+    """
+
+    names: Mapping[float, str]
+    title: str
+    linear: bool
+    all_ticks: bool = True
+
+    def beside(self, value: float, share: float) -> float:
+        """Return the value that stands a share of the axis' width to the right of ``value``."""
+        place = self._place(value) + share * self._width
+        return place if self.linear else 10**place
+
+    def layout(self) -> dict[str, Any]:
+        """Return the axis as plotly's layout takes it."""
+        margin = 0.04 * self._width or 0.5
+        ticks = {float(value): label for value, label in self._labels().items() if label or self.all_ticks}
+        return {
+            "title": {"text": self.title},
+            "type": "linear" if self.linear else "log",
+            "range": [self._place(min(self.names)) - margin, self._place(max(self.names)) + margin],
+            "tickvals": list(ticks),
+            "ticktext": list(ticks.values()),
+            "tickangle": 0,
+            "fixedrange": True,
+            "showline": True,
+            "zeroline": False,
+        }
+
+    def _place(self, value: float) -> float:
+        """Return where a value stands, in plotly's coordinates."""
+        return float(value) if self.linear else math.log10(value)
+
+    @property
+    def _width(self) -> float:
+        return self._place(max(self.names)) - self._place(min(self.names))
+
+    def _labels(self) -> dict[float, str]:
+        """Return a label for each value, but none where it would run into the one before on a narrow screen."""
+        labels: dict[float, str] = {}
+        end = -math.inf
+        for value, name in self.names.items():
+            place, half = self._place(value), len(name) / 2 * _CHARACTER * self._width
+            is_clear = place - half - end >= _CHARACTER * self._width or self._width == 0
+            labels[value] = name if is_clear else ""
+            end = place + half if is_clear else end
+        return labels
+
+
+_CHARACTER = 0.025
+"""Width of a character of a label as a share of the axis, on a screen of 360 pixels."""
 
 _STRIP = -0.13
 """Height at which a length over the context is marked: below the axis, where no accuracy can be."""
@@ -64,7 +129,7 @@ def training_chart(
         metric: what the accuracy is.
     """
     name = EngFormatter(sep="")  # 1000 is 1k, as in the plot
-    axis = Axis({_place(step): name(step) for step in steps}, "training step", linear=False, all_ticks=False)
+    axis = Axis({_step_place(step): name(step) for step in steps}, "training step", linear=False, all_ticks=False)
     faint = {"opacity": min(0.15, 0.5 / max(len(curves), 1))}  # many bands lie on top of each other at 0 and 100 %
     traces = [_band(rows, _steps(rows), colours[length]) | faint for length, rows in curves.items()]
     traces += [
@@ -73,7 +138,7 @@ def training_chart(
     return {"data": traces, "layout": _layout(axis, metric, with_strip=False)}
 
 
-def _place(step: int) -> float:
+def _step_place(step: int) -> float:
     return float(step) or 0.1
 
 
@@ -82,7 +147,7 @@ def _lengths(rows: Sequence[Any]) -> list[float]:
 
 
 def _steps(rows: Sequence[Any]) -> list[float]:
-    return [_place(row.step) for row in rows]
+    return [_step_place(row.step) for row in rows]
 
 
 def _of(model: Model) -> dict[str, Any]:

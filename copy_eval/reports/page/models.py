@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from copy_eval.reports.figures.styles import Style, model_styles
+from copy_eval.reports.figures.drawing import Style, model_styles
 from copy_eval.reports.frames.models import CONTEXT_NOT_CHECKED, unchecked_labels
 from copy_eval.reports.frames.series import few_steps
-from copy_eval.reports.page.sortable import Cell
 from copy_eval.reports.report import Report
 
 _SYMBOLS = {
@@ -60,8 +59,3 @@ def _model(place: int, label: str, style: Style, shown: bool, note: str) -> Mode
     # matplotlib counts dashes in widths of the line, and the page's lines are 2 pixels wide.
     dashes = ",".join(f"{2 * length}px" for length in style.dashes) or "solid"
     return Model(place, label, style.colour, dashes, *_SYMBOLS[style.marker], shown, note)
-
-
-def model_cell(model: Model) -> Cell:
-    """Return the cell that names a row by its model."""
-    return Cell(model.label, model.label, note=model.note)

@@ -1,4 +1,7 @@
-"""The page's part for each task: a chart of accuracy against length, and the same numbers as a table."""
+"""The page's parts for a task and for the training of a model: a chart, and the same numbers as a table.
+
+A task's chart is of accuracy against length, a line a model; that of a training against training step, a line a length.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -8,10 +11,18 @@ from typing import Any
 import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.frames.series import is_linear, length_names, length_unit
-from copy_eval.reports.page.charts import accuracy_chart
-from copy_eval.reports.page.models import Model, model_cell
-from copy_eval.reports.page.sortable import Cell, Column, Row, Table
+from copy_eval.reports.figures.drawing import length_colours
+from copy_eval.reports.frames.series import (
+    is_linear,
+    length_names,
+    length_unit,
+    training_curves,
+    trajectories,
+    trajectory_names,
+)
+from copy_eval.reports.page.charts import accuracy_chart, training_chart
+from copy_eval.reports.page.models import Model
+from copy_eval.reports.page.tables import Cell, Column, Row, Table, accuracy_cell, model_cell
 from copy_eval.reports.statistics.accuracy import metric_title
 
 _DESCRIPTIONS = {
@@ -77,16 +88,11 @@ def _section(title: str, accuracy: pd.DataFrame, models: list[Model]) -> Section
         text="" if pd.isna(text) else text,
         chart=accuracy_chart(of_model, lengths, unit, is_linear(accuracy["length"]), metric),
         chart_label=f"Line chart of {metric} against {unit}, a line a model. The table below holds its numbers.",
-        table=_accuracy_table(of_model, lengths, f"{capitalise(metric)} in percent with its 95 % interval, by {unit}"),
+        table=_lengths_table(of_model, lengths, f"{capitalise(metric)} in percent with its 95 % interval, by {unit}"),
     )
 
 
-def capitalise(text: str) -> str:
-    """Return a text as it stands at the beginning of a sentence."""
-    return text[:1].upper() + text[1:]
-
-
-def _accuracy_table(of_model: Mapping[Model, dict[int, Any]], lengths: Mapping[int, str], caption: str) -> Table:
+def _lengths_table(of_model: Mapping[Model, dict[int, Any]], lengths: Mapping[int, str], caption: str) -> Table:
     return Table(
         caption=caption,
         columns=[Column("Model", is_text=True), *(Column(name) for name in lengths.values())],
@@ -97,13 +103,99 @@ def _accuracy_table(of_model: Mapping[Model, dict[int, Any]], lengths: Mapping[i
     )
 
 
-def accuracy_cell(row: Any) -> Cell:
-    """Return the cell for a row of ``Report.accuracy``; empty for None."""
-    if row is None:
-        return Cell("", None)
-    if row.over_context:
-        return Cell(OVER_CONTEXT, None)
-    if pd.isna(row.accuracy):
-        return Cell("n/a", None)
-    interval = f"{100 * row.low:.1f}\N{EN DASH}{100 * row.high:.1f}"
-    return Cell(f"{100 * row.accuracy:.1f}", row.accuracy, note=interval)
+@dataclass(frozen=True)
+class Training:
+    """How well one model does a task over its training.
+
+    Args:
+        anchor: its id in the page.
+        name: the model.
+        models: the places of its steps among the models of the page; it shows while any of them does.
+        unit: what the lengths count.
+        metric: what the chart shows.
+        key: the name and colour of each line.
+        chart: the figure for plotly.js.
+        table: the chart's numbers.
+    """
+
+    anchor: str
+    name: str
+    models: list[int]
+    unit: str
+    metric: str
+    key: list[tuple[str, str]]
+    chart: dict[str, Any]
+    table: Table
+
+
+def trainings(accuracy: pd.DataFrame, titles: Mapping[str, str], models: list[Model]) -> dict[str, list[Training]]:
+    """Return the models with a curve under the title of each series in which some have one.
+
+    Args:
+        accuracy: ``Report.accuracy``.
+        titles: of the series.
+        models: of the page.
+    """
+    places = {model.label: model.place for model in models}
+    found: dict[str, list[Training]] = {}
+    curves = training_curves(accuracy)
+    names = trajectory_names(curves)
+    for series, rows in curves.groupby("series"):
+        # Lengths have one colour for all models of a series.
+        colours = length_colours(length_names(rows))
+        of_model = rows.groupby(trajectories(rows), sort=False)
+        found[titles[str(series)]] = [
+            _training(f"training-{series}-{number}", names[str(key)], of_one, colours, places)
+            for number, (key, of_one) in enumerate(of_model, start=1)
+        ]
+    return found
+
+
+def _training(
+    anchor: str, name: str, rows: pd.DataFrame, colours: Mapping[int, str], places: Mapping[str, int]
+) -> Training:
+    rows = rows.sort_values(["step", "length"])
+    lengths = length_names(rows)
+    unit = length_unit(rows["task"].iloc[0])
+    curves = defaultdict(list)
+    row: Any
+    for row in rows.dropna(subset="accuracy").sort_values(["length", "step"]).itertuples():
+        curves[row.length].append(row)
+    refused = rows.groupby("length")["over_context"].all()
+    first = rows.iloc[0]
+    metric = metric_title(first["metric"])
+    return Training(
+        anchor=anchor,
+        name=name,
+        models=sorted(places[label] for label in rows["label"].unique()),
+        unit=unit,
+        metric=metric,
+        key=[
+            (shown + (f" ({OVER_CONTEXT})" if refused[length] else ""), colours[length])
+            for length, shown in lengths.items()
+        ],
+        chart=training_chart(curves, list(rows["step"].unique()), lengths, unit, colours, metric),
+        table=_steps_table(
+            rows, lengths, f"{capitalise(metric)} in percent with its 95 % interval, by training step and {unit}"
+        ),
+    )
+
+
+def _steps_table(rows: pd.DataFrame, lengths: Mapping[int, str], caption: str) -> Table:
+    of_step: dict[tuple[int, str], dict[int, Any]] = defaultdict(dict)
+    row: Any
+    for row in rows.itertuples():
+        of_step[row.step, row.revision][row.length] = row  # step1 and step-1 are two revisions of one step
+    return Table(
+        caption=caption,
+        columns=[Column("Training step"), *(Column(name) for name in lengths.values())],
+        rows=[
+            Row([Cell(f"{step:,}", step), *(accuracy_cell(cells.get(length)) for length in lengths)])
+            for (step, _), cells in of_step.items()
+        ],
+    )
+
+
+def capitalise(text: str) -> str:
+    """Return a text as it stands at the beginning of a sentence."""
+    return text[:1].upper() + text[1:]

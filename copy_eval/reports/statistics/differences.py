@@ -19,7 +19,6 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 Alternative = Literal["two-sided", "drop"]
 """What a test looks for: any difference, or B worse than A."""
 
-
 _ALPHA = 0.05  # of the 95 % intervals
 
 

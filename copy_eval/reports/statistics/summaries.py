@@ -12,10 +12,8 @@ from copy_eval.reports.frames.series import is_linear
 THRESHOLDS = (0.9, 0.5)
 """Accuracies whose effective lengths are reported."""
 
-
 NOT_REACHED = "none"
 """Stands for an effective length where not even the shortest length reaches the threshold."""
-
 
 RANK_RULE = (
     "Rank: by the score, the mean over the tasks of the area under the curve from the shortest to the longest length "

@@ -88,7 +88,7 @@ def _neutralise(cell: object) -> object:
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """A table for people: its name (for a reference), what it shows, a frame of texts, and what its columns mean."""
 
     name: str
@@ -102,18 +102,18 @@ class Table:
         return " ".join([self.caption, *self.notes])
 
 
-def to_terminal(table: Table) -> str:
+def to_terminal(table: TextTable) -> str:
     """Write a table for a terminal, without its notes."""
     return f"{table.caption}\n\n{_tabulate(table.cells, 'simple')}\n"
 
 
-def to_markdown(table: Table) -> str:
+def to_markdown(table: TextTable) -> str:
     """Write a table with its heading as GitHub Markdown."""
     cells = table.cells.map(escape).rename(columns=escape)
     return f"## {escape(table.name)}\n\n{escape(table.description)}\n\n{_tabulate(cells, 'github')}\n"
 
 
-def to_latex(table: Table) -> str:
+def to_latex(table: TextTable) -> str:
     r"""Write a table as LaTeX for ``\usepackage{booktabs}``, with its caption and the label ``tab:NAME``."""
     lines = [
         r"\begin{table}[ht]",

@@ -10,16 +10,14 @@ from copy_eval.reports.frames.series import describe_prompts, length_names, leng
 from copy_eval.reports.report import Report
 from copy_eval.reports.statistics.accuracy import metric_title
 from copy_eval.reports.statistics.summaries import RANK_RULE, THRESHOLDS
-from copy_eval.reports.writing.formats import Table
+from copy_eval.reports.writing.formats import TextTable
 
 _NOT_AVAILABLE = "n/a"
-
 
 ACCURACY_NOTES = (
     "Area: under the curve, over the lengths in brackets. 90% and 50% up to: the longest length up to which every "
     "tested length reaches it; + where all do."
 )
-
 
 _UNCHECKED_NOTE = (
     f"{CONTEXT_NOT_CHECKED.capitalize()}: nothing tells whether that backend cut prompts that do not fit the context, "
@@ -27,7 +25,7 @@ _UNCHECKED_NOTE = (
 )
 
 
-def leaderboard_table(report: Report) -> Table:
+def leaderboard_table(report: Report) -> TextTable:
     """Lay out the ranks, the scores, and what each model's scores are made of."""
     board = report.leaderboard
     unchecked = unchecked_labels(report.accuracy)
@@ -39,7 +37,7 @@ def leaderboard_table(report: Report) -> Table:
         areas = zip(board[f"{series}_area"], board[f"{series}_area_lengths"], strict=True)
         cells[f"{series} area"] = [_area_text(area, lengths) for area, lengths in areas]
     caption = "Leaderboard."
-    return Table("leaderboard", caption, cells, (RANK_RULE, *[_UNCHECKED_NOTE] * bool(unchecked)))
+    return TextTable("leaderboard", caption, cells, (RANK_RULE, *[_UNCHECKED_NOTE] * bool(unchecked)))
 
 
 def _area_text(area: float, lengths: str) -> str:
@@ -51,7 +49,7 @@ def _named(label: str, unchecked: Collection[str]) -> str:
     return f"{label} [{CONTEXT_NOT_CHECKED}]" if label in unchecked else label
 
 
-def accuracy_tables(report: Report) -> Iterator[Table]:
+def accuracy_tables(report: Report) -> Iterator[TextTable]:
     """Lay out, for each series, accuracy by length with its summary.
 
     A length over a model's context reads ``over context``, one without a number ``n/a``; one that was not evaluated is
@@ -61,13 +59,13 @@ def accuracy_tables(report: Report) -> Iterator[Table]:
         yield _accuracy_table(str(series), accuracy, report.leaderboard)
 
 
-def wrong_answer_tables(report: Report) -> Iterator[Table]:
+def wrong_answer_tables(report: Report) -> Iterator[TextTable]:
     """Lay out, for each series of phonebook results, the shares of the kinds of wrong answers."""
     for series, shares in report.wrong_answers.groupby("series"):
         yield _wrong_answers_table(str(series), shares)
 
 
-def _accuracy_table(series: str, accuracy: pd.DataFrame, leaderboard: pd.DataFrame) -> Table:
+def _accuracy_table(series: str, accuracy: pd.DataFrame, leaderboard: pd.DataFrame) -> TextTable:
     names = length_names(accuracy)
     columns = ["accuracy", "low", "high", "over_context"]
     texts = [_accuracy_text(*row) for row in accuracy[columns].itertuples(index=False)]
@@ -94,7 +92,7 @@ def _accuracy_table(series: str, accuracy: pd.DataFrame, leaderboard: pd.DataFra
         f"{accuracy['title'].iloc[0]}: {metric_title(metric)} in % by {length_unit(task)}, with 95 % intervals; "
         f"{describe_prompts(accuracy)}."
     )
-    return Table(series, caption, by_model, (ACCURACY_NOTES, *[_UNCHECKED_NOTE] * bool(unchecked)))
+    return TextTable(series, caption, by_model, (ACCURACY_NOTES, *[_UNCHECKED_NOTE] * bool(unchecked)))
 
 
 def _accuracy_text(accuracy: float, low: float, high: float, over_context: bool) -> str:
@@ -109,7 +107,7 @@ def _effective_text(length: object, names: dict[int, str], longest: int) -> str:
     return f"{names[length].removesuffix('+')}+" if length == longest else names[length]
 
 
-def _wrong_answers_table(series: str, shares: pd.DataFrame) -> Table:
+def _wrong_answers_table(series: str, shares: pd.DataFrame) -> TextTable:
     kinds = {
         "other_entry": "another entry",
         "elsewhere": "a fragment of the book",
@@ -128,4 +126,4 @@ def _wrong_answers_table(series: str, shares: pd.DataFrame) -> Table:
         "They hold another entry's number, are a fragment of the book, hold nothing of it, or hold the right number in "
         "other words or another form.",
     )
-    return Table(f"{series}_wrong_answers", caption, cells, notes)
+    return TextTable(f"{series}_wrong_answers", caption, cells, notes)

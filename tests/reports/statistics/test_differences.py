@@ -17,9 +17,7 @@ from copy_eval.reports.statistics.differences import (
 
 counts = st.integers(0, 60)
 
-
 tables = st.tuples(counts, counts, counts, counts).filter(any)
-
 
 ALTERNATIVES = ["two-sided", "drop"]
 

@@ -10,9 +10,14 @@ from matplotlib.ticker import NullLocator
 from matplotlib.transforms import offset_copy
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.figures.common import figure_settings, format_accuracy_axis, wrap_title
-from copy_eval.reports.figures.fonts import legend_names
-from copy_eval.reports.figures.styles import Style, model_styles
+from copy_eval.reports.figures.drawing import (
+    Style,
+    figure_settings,
+    format_accuracy_axis,
+    legend_names,
+    model_styles,
+    wrap_title,
+)
 from copy_eval.reports.frames.models import CONTEXT_NOT_CHECKED, unchecked_labels
 from copy_eval.reports.frames.series import describe_prompts, few_steps, is_linear, length_names, length_unit
 from copy_eval.reports.statistics.accuracy import metric_title

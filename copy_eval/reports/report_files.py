@@ -1,4 +1,4 @@
-"""A report as the content of its files."""
+"""The files of a report: CSV, tables, figures and the page, contents by name."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from copy_eval.reports.figures.common import to_files
-from copy_eval.reports.figures.emergence import plot_emergence
-from copy_eval.reports.figures.heatmaps import plot_depths
-from copy_eval.reports.figures.plots import plot_accuracy
+from copy_eval.reports.figures.accuracy import plot_accuracy
+from copy_eval.reports.figures.drawing import to_files
+from copy_eval.reports.figures.heat_maps import plot_depths
+from copy_eval.reports.figures.training import plot_emergence
 from copy_eval.reports.frames.series import training_curves
 from copy_eval.reports.page import render_page
 from copy_eval.reports.report import Report

@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.figures.styles import relative_luminance
+from copy_eval.reports.figures.drawing import relative_luminance
 from copy_eval.reports.page.models import Model
 
 

@@ -6,9 +6,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.figures.common import figure_settings, format_accuracy_axis, wrap_title
-from copy_eval.reports.figures.fonts import legend_names
-from copy_eval.reports.figures.styles import length_colours
+from copy_eval.reports.figures.drawing import (
+    figure_settings,
+    format_accuracy_axis,
+    legend_names,
+    length_colours,
+    wrap_title,
+)
 from copy_eval.reports.frames.series import describe_prompts, length_names, length_unit, trajectories, trajectory_names
 from copy_eval.reports.statistics.accuracy import metric_title
 

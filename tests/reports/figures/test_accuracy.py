@@ -1,8 +1,7 @@
 import pytest
 
-from copy_eval.reports.figures.common import to_files
-from copy_eval.reports.figures.plots import plot_accuracy
-from copy_eval.reports.figures.styles import model_styles
+from copy_eval.reports.figures.accuracy import plot_accuracy
+from copy_eval.reports.figures.drawing import model_styles, to_files
 from copy_eval.reports.report import build_report
 from tests.reports.result_files import write_results
 

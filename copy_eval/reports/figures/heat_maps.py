@@ -9,16 +9,18 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.figures.common import figure_settings, wrap_title
-from copy_eval.reports.figures.fonts import legend_names
+from copy_eval.reports.figures.drawing import figure_settings, legend_names, wrap_title
 from copy_eval.reports.frames.series import few_steps
 
 _COLOURS = colormaps["Blues"]
+
 _ABREAST = 2
+
 _CELL = (0.5, 0.36)
 """Width and height in inches: room for "100%" and "n=200"."""
 
 _MARGINS = {"left": 1.15, "right": 0.75, "top": 0.7, "bottom": 0.5}
+
 _GAP = 0.3
 """Inches around and between the panels; with all sizes known, no layout engine need measure hundreds of texts."""
 

@@ -1,9 +1,15 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from copy_eval.reports.figures.styles import length_colours, model_styles
+from copy_eval.reports.figures import drawing
+from copy_eval.reports.figures.drawing import length_colours, model_styles
+from copy_eval.reports.report import build_report
+from copy_eval.reports.report_files import render_files
+from tests.reports.result_files import write_results
 
 
 def styles(*architectures):
@@ -49,3 +55,41 @@ def test_every_length_has_a_colour_of_its_own_that_can_be_seen_on_white(count):
     assert list(colours) == list(range(count))
     assert len(set(colours.values())) == count
     assert min(map(contrast_to_white, colours.values())) >= 3
+
+
+@pytest.fixture
+def only_dejavu(monkeypatch):
+    """As on a machine that has no other fonts than matplotlib's own."""
+    monkeypatch.setattr(drawing, "_FALLBACKS", ())
+    for cached in (drawing.families, drawing._characters):
+        cached.cache_clear()
+    yield
+    for cached in (drawing.families, drawing._characters):
+        cached.cache_clear()
+
+
+@pytest.mark.usefixtures("only_dejavu")
+def test_what_no_font_has_is_written_as_an_escape():
+    assert drawing.drawable("Qwen-通义 ß é\n") == "Qwen-\\u901a\\u4e49 ß é\n"
+
+
+@pytest.mark.usefixtures("only_dejavu")
+def test_names_in_any_script_are_drawn_without_a_warning_and_stay_apart(tmp_path):
+    for place, model in enumerate(("组织/模型", "조직/모형", "組織/模型", "org/модель", "org/🦙")):
+        for step in (1, 2, 3):
+            write_results(
+                tmp_path, {10: 0.5, 20: 0.1}, model=model, date=float(10 * place + step), log_samples=True,
+                model_revision=f"step{step}",
+            )  # fmt: skip
+    report = build_report([tmp_path])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert all(render_files(report).values())
+    assert len(set(drawing.legend_names(report.accuracy["label"].unique()).values())) == 15
+
+
+def test_an_installed_font_that_has_a_script_is_used(monkeypatch):
+    monkeypatch.setattr(drawing, "_FALLBACKS", ("STIXGeneral", "No Such Font"))
+    drawing.families.cache_clear()
+    assert drawing.families() == ["DejaVu Sans", "STIXGeneral"]  # matplotlib brings both
+    drawing.families.cache_clear()

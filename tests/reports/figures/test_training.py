@@ -1,4 +1,4 @@
-from copy_eval.reports.figures.emergence import plot_emergence
+from copy_eval.reports.figures.training import plot_emergence
 from copy_eval.reports.frames.series import training_curves
 from copy_eval.reports.report import build_report
 from tests.reports.result_files import write_results

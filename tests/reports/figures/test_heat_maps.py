@@ -1,4 +1,4 @@
-from copy_eval.reports.figures.heatmaps import plot_depths
+from copy_eval.reports.figures.heat_maps import plot_depths
 from copy_eval.reports.report import build_report
 from tests.reports.result_files import write_results
 

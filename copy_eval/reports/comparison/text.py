@@ -55,9 +55,19 @@ def _describe_models(a: Evaluation, b: Evaluation) -> Iterator[str]:
     same = (a.model, a.revision) == (b.model, b.revision)
     differences = describe_differences([a.setup, b.setup]) if same else ["", ""]
     for model, difference in zip((a, b), differences, strict=True):
-        label = f"{model.label} ({keep_printable(difference)})" if difference else model.label
-        checked = all(score.context_checked for score in model.scores)
-        yield f"{label}, evaluated {model.date[:10]}" + ("" if checked else f", {CONTEXT_NOT_CHECKED}")
+        yield describe_evaluation(model, difference)
+
+
+def describe_evaluation(evaluation: Evaluation, difference: str = "") -> str:
+    """Say which model was evaluated, when, and whether its backend may have cut prompts.
+
+    Args:
+        evaluation: of the model.
+        difference: what is special about its setup, where that tells it from another.
+    """
+    label = f"{evaluation.label} ({keep_printable(difference)})" if difference else evaluation.label
+    checked = all(score.context_checked for score in evaluation.scores)
+    return f"{label}, evaluated {evaluation.date[:10]}" + ("" if checked else f", {CONTEXT_NOT_CHECKED}")
 
 
 def _as_csv(comparison: pd.DataFrame, a: Evaluation, b: Evaluation) -> str:
@@ -145,7 +155,7 @@ def _sum_up(rows: pd.DataFrame) -> Iterator[str]:
         "no significant difference at": tested[~significant],
     }
     names = length_names(rows)
-    found = [f"{words} {_enumerate(lengths, names)}" for words, lengths in findings.items() if len(lengths)]
+    found = [f"{words} {_name_lengths(lengths, names)}" for words, lengths in findings.items() if len(lengths)]
     if found:
         yield "; ".join(found)
     row: Any
@@ -157,17 +167,17 @@ def _sum_up(rows: pd.DataFrame) -> Iterator[str]:
     for note, noted in rows.groupby("note"):
         compared, paired = noted["p"].notna().any(), noted["paired"].fillna(False).all()
         prefix = "not on all prompts" if paired else "unpaired" if compared else "not compared"
-        yield f"{prefix} at {_enumerate(noted, names)}: {note}"
+        yield f"{prefix} at {_name_lengths(noted, names)}: {note}"
 
 
-def _enumerate(rows: pd.DataFrame, names: Mapping[int, str]) -> str:
+def _name_lengths(rows: pd.DataFrame, names: Mapping[int, str]) -> str:
     return ", ".join(names[length] for length in rows["length"])
 
 
 def _uncompared(comparison: pd.DataFrame) -> Iterator[str]:
     alone = comparison[comparison["n_a"].isna() | comparison["n_b"].isna()]
     for (task, note), rows in alone.groupby(["task", "note"]):
-        yield f"not compared: {task} {_enumerate(rows, length_names(rows))}: {note}"
+        yield f"not compared: {task} {_name_lengths(rows, length_names(rows))}: {note}"
 
 
 def describe_sensitivity(rows: pd.DataFrame, alpha: float, allowed: float = 0.0) -> Iterator[str]:

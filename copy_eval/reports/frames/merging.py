@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -36,9 +37,10 @@ def merge(results: pd.DataFrame, pool: bool) -> pd.DataFrame:
     kept = best.drop_duplicates(_CELL, keep="last")
     left_out = best.drop(kept.index)
     if len(left_out):
+        named = [f"{row.task_name} of {row.model!r} in {row.file}" for row in left_out.itertuples()]
         _log.warning(
             "left out %d evaluations on other prompts, older or of fewer prompts (--pool adds them up): %s",
-            len(left_out), _enumerate_runs(left_out),
+            len(left_out), name_some(named),
         )  # fmt: skip
     return in_order.merge(kept[_RUN], on=_RUN)
 
@@ -55,9 +57,9 @@ def _name_newer_subsets(left_out: pd.DataFrame, kept: pd.DataFrame) -> None:
         )  # fmt: skip
 
 
-def _enumerate_runs(rows: pd.DataFrame, most: int = 5) -> str:
-    named = [f"{row.task_name} of {row.model!r} in {row.file}" for row in rows.head(most).itertuples()]
-    return ", ".join(named) + (f" and {len(rows) - most} more" if len(rows) > most else "")
+def name_some(names: Sequence[str], most: int = 5) -> str:
+    """List names in a line, "a, b and 7 more"."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _pool(runs: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from copy_eval.errors import UserError
 from copy_eval.measurement import setup_of, share_weights, shown_facets
-from copy_eval.reports.frames.merging import merge
+from copy_eval.reports.frames.merging import merge, name_some
 from copy_eval.reports.frames.models import add_labels, tell_architecture
 from copy_eval.reports.frames.result_files import (
     Metadata,
@@ -80,14 +80,14 @@ def read_results(paths: Iterable[Path], pool: bool = False) -> pd.DataFrame:
         UserError: if a path does not exist, or nothing usable is found.
     """
     rows: list[dict[str, Any]] = []
-    foreign: list[Path] = []
+    foreign: list[str] = []
     unusable: list[str] = []
     for file in tqdm(find_result_files(paths), desc="reading results", unit="file", delay=2, disable=None):
         found, problems = _read_file(file)
         rows += found
         unusable += problems
         if not (found or problems):
-            foreign.append(file)
+            foreign.append(str(file))
     for problem in unusable:
         _log.warning("skipped %s", keep_printable(problem))
     if not rows:
@@ -97,16 +97,11 @@ def read_results(paths: Iterable[Path], pool: bool = False) -> pd.DataFrame:
             "no results of copy-eval's tasks found; name the folder that lm_eval was given as --output_path"
         )
     if foreign:
-        _log.warning("no results of copy-eval's tasks, skipped: %s", _enumerate_files(foreign))
+        _log.warning("no results of copy-eval's tasks, skipped: %s", name_some(foreign))
     frame = pd.DataFrame(rows).assign(label=None, series=None, title=None).astype(COLUMNS)[list(COLUMNS)]
     merged = add_series(add_labels(_complete(merge(_share_weights(frame), pool))))
     order = ["architecture", "parameters", "model", "step", "revision", "label", "series", "length", "metric"]
     return merged.sort_values(order, ignore_index=True)
-
-
-def _enumerate_files(files: Sequence[Path], most: int = 5) -> str:
-    named = ", ".join(map(str, files[:most]))
-    return named if len(files) <= most else f"{named} and {len(files) - most} more"
 
 
 def _share_weights(frame: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,7 @@ Against length, those of one task, in one version, on one text; against training
 
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,8 @@ def add_series(frame: pd.DataFrame) -> pd.DataFrame:
             series += f"_{_slug(text) if pd.notna(text) else 'generated'}"
         if pd.notna(text):
             title += f" on {text}"
-        names.append((_unused(_slug(series), names), title.removesuffix(",")))
+        # Some series are told apart only by characters that no file name may hold.
+        names.append((unused_name(_slug(series), [name for name, _ in names]), title.removesuffix(",")))
     known[["series", "title"]] = pd.DataFrame(names, index=known.index, dtype="string")
     return frame.drop(columns=["series", "title"]).merge(known, on=_KEY)[frame.columns]
 
@@ -43,11 +45,11 @@ def _slug(text: str) -> str:
     return re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII).strip("-.")[:100]
 
 
-def _unused(series: str, names: list[tuple[str, str]]) -> str:
-    """Keep apart what only characters told apart that no file name may hold."""
-    while any(series == taken for taken, _ in names):
-        series += "_"
-    return series
+def unused_name(name: str, taken: Collection[str]) -> str:
+    """Return a name, with underscores behind it until it is none of those that are taken."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def is_linear(lengths: pd.Series) -> bool:

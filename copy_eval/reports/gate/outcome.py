@@ -12,8 +12,7 @@ from tabulate import tabulate
 
 from copy_eval.measurement import describe_differences
 from copy_eval.reports.comparison.evaluation import Evaluation
-from copy_eval.reports.comparison.text import describe_sensitivity
-from copy_eval.reports.frames.models import CONTEXT_NOT_CHECKED
+from copy_eval.reports.comparison.text import describe_evaluation, describe_sensitivity
 from copy_eval.reports.frames.result_files import keep_printable
 from copy_eval.reports.frames.series import ALL_LENGTHS, length_names
 from copy_eval.reports.gate.verdicts import DROP, NEW, PASS, ROUNDING, SKIPPED, UNUSABLE
@@ -32,8 +31,8 @@ def summarise(judged: pd.DataFrame, baseline: Evaluation, now: Evaluation, max_d
     """
     tests = judged["p"].count()
     about = [
-        f"Now: {_describe_evaluation(now)}",
-        f"Baseline: {_describe_evaluation(baseline)}",
+        f"Now: {escape(describe_evaluation(now))}",
+        f"Baseline: {escape(describe_evaluation(baseline))}",
         *_setups(baseline, now),
         f"A length, or a task whose lengths fell together, fails if its exact match is lower by more than "
         f"{max_drop:g}, significantly at {alpha:g}: one-sided exact tests, adjusted by Holm's method for {tests} tests",
@@ -46,12 +45,6 @@ def summarise(judged: pd.DataFrame, baseline: Evaluation, now: Evaluation, max_d
 
 def _bullets(lines: list[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _describe_evaluation(evaluation: Evaluation) -> str:
-    unchecked = [score for score in evaluation.scores if not score.context_checked]
-    note = f", {CONTEXT_NOT_CHECKED}" if unchecked else ""
-    return escape(f"{evaluation.label}, evaluated {evaluation.date[:10]}{note}")
 
 
 def _setups(baseline: Evaluation, now: Evaluation) -> Iterator[str]:
@@ -107,7 +100,7 @@ def _notes(judged: pd.DataFrame, max_drop: float) -> Iterator[str]:
     """Say why lengths are unusable, new or not paired, and which drops may be chance."""
     for (verdict, note), rows in judged.groupby(["verdict", "note"], sort=False):
         is_unpaired = verdict in (PASS, DROP) and not rows["paired"].any()
-        yield escape(f"{'unpaired' if is_unpaired else verdict}: {_enumerate(rows)}: {note}")
+        yield escape(f"{'unpaired' if is_unpaired else verdict}: {_name_lengths_by_task(rows)}: {note}")
     if UNUSABLE in set(judged["verdict"]) and judged.loc[judged["verdict"] == UNUSABLE, "p"].notna().any():
         yield escape(
             "evaluate more prompts, also for the baseline; a length whose accuracy in the baseline is at most "
@@ -115,10 +108,10 @@ def _notes(judged: pd.DataFrame, max_drop: float) -> Iterator[str]:
         )
     uncertain = judged[(judged["verdict"] == PASS) & (judged["difference"] < -max_drop - ROUNDING).fillna(False)]
     if len(uncertain):
-        yield escape(f"lower by more than {max_drop:g}, but not significantly: {_enumerate(uncertain)}")
+        yield escape(f"lower by more than {max_drop:g}, but not significantly: {_name_lengths_by_task(uncertain)}")
 
 
-def _enumerate(rows: pd.DataFrame) -> str:
+def _name_lengths_by_task(rows: pd.DataFrame) -> str:
     """Name lengths by task: ``c4_copy 25, 50; phonebook_copy 10``."""
     named = {
         task: [*length_names(lengths).values(), *(ALL_LENGTHS for _ in range(lengths["length"].isna().sum()))]
@@ -157,7 +150,7 @@ def _add_case(suite: ElementTree.Element, row: Any) -> None:
     name = {"classname": keep_printable(f"copy_eval.{row.task}"), "name": keep_printable(_case_name(row))}
     case = ElementTree.SubElement(suite, "testcase", name, time="0")
     if row.verdict in _ELEMENTS:
-        message = keep_printable(_describe_case(row))
+        message = keep_printable(_describe_outcome(row))
         ElementTree.SubElement(case, _ELEMENTS[row.verdict], type=row.verdict, message=message).text = message
 
 
@@ -165,7 +158,7 @@ def _case_name(row: Any) -> str:
     return f"{row.task}, {ALL_LENGTHS} lengths" if pd.isna(row.length) else row.task_name
 
 
-def _describe_case(row: Any) -> str:
+def _describe_outcome(row: Any) -> str:
     facts = []
     if pd.notna(row.difference):
         accuracies = f"{accuracy_text(row.accuracy_a, False)} to {accuracy_text(row.accuracy_b, False)}"

@@ -1,13 +1,12 @@
 """What sums up a model: the area under each curve, effective lengths, the leaderboard, the kinds of wrong answers."""
 
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.frames.series import is_linear
+from copy_eval.reports.frames.series import is_linear, unused_name
 
 THRESHOLDS = (0.9, 0.5)
 """Accuracies whose effective lengths are reported."""
@@ -48,18 +47,12 @@ def leaderboard(accuracy: pd.DataFrame) -> pd.DataFrame:
         scores[series] = pd.Series(curves, dtype="Float64")
         cells = _cells(rows, str(series))
         # Names of tasks are free: a task `a_20` without a length in its name, and the length 20 of a task `a`.
-        names = {name: _unused(name, board.columns) for name in cells.columns}
+        names = {name: unused_name(name, board.columns) for name in cells.columns}
         board = board.join(summary).join(cells.rename(columns=names))
     board.insert(0, "score", scores.fillna(0).mean(axis="columns"))
     # Models whose scores differ by rounding alone share a rank.
     board.insert(0, "rank", board["score"].round(9).rank(ascending=False, method="min").astype("Int64"))
     return board.sort_values("rank", kind="stable").reset_index(drop=True)
-
-
-def _unused(name: str, taken: Collection[str]) -> str:
-    while name in taken:
-        name += "_"
-    return name
 
 
 def _score(curve: pd.DataFrame, lengths: pd.Series, linear: bool) -> float:

@@ -255,7 +255,7 @@ def test_results_of_other_tasks_are_skipped_and_named(tmp_path, caplog):
 def test_reports_need_neither_torch_nor_lm_eval():
     script = """
 import sys
-import copy_eval.reports.rendering, copy_eval.reports.report
+import copy_eval.reports.report, copy_eval.reports.report_files
 heavy = {"torch", "lm_eval", "transformers", "datasets", "tokenizers"} & sys.modules.keys()
 assert not heavy, heavy
 """

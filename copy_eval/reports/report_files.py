@@ -7,10 +7,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from copy_eval.reports.figures.accuracy import plot_accuracy
+from copy_eval.reports.figures.curves import plot_accuracy, plot_emergence
 from copy_eval.reports.figures.drawing import to_files
 from copy_eval.reports.figures.heat_maps import plot_depths
-from copy_eval.reports.figures.training import plot_emergence
 from copy_eval.reports.frames.series import training_curves
 from copy_eval.reports.page import render_page
 from copy_eval.reports.report import Report

@@ -1,7 +1,8 @@
 import pytest
 
-from copy_eval.reports.figures.accuracy import plot_accuracy
+from copy_eval.reports.figures.curves import plot_accuracy, plot_emergence
 from copy_eval.reports.figures.drawing import model_styles, to_files
+from copy_eval.reports.frames.series import training_curves
 from copy_eval.reports.report import build_report
 from tests.reports.result_files import write_results
 
@@ -56,3 +57,17 @@ def test_names_are_no_formulas_and_files_do_not_change_from_run_to_run(report):
     assert first == second
     assert first["a.png"].startswith(b"\x89PNG")
     assert b"$x^2$_large (2.8B)" in first["a.svg"]  # matplotlib notes each text, and notes formulas otherwise
+
+
+def sweep(folder, steps):
+    for step in steps:
+        write_results(folder, {10: 0.5, 20: 0.1}, model_revision=f"step{step}", date=step)
+    return build_report([folder])
+
+
+def test_three_training_steps_make_a_curve_for_each_length(tmp_path):
+    curves = training_curves(sweep(tmp_path, [0, 1000, 64]).accuracy)
+    axes = plot_emergence(curves).axes[0]
+    drawn = {line.get_label(): (line.get_xdata().tolist(), line.get_ydata().tolist()) for line in axes.get_lines()}
+    assert drawn == {"10": ([0, 64, 1000], [0.5] * 3), "20": ([0, 64, 1000], [0.1] * 3)}
+    assert axes.get_xscale() == "symlog"

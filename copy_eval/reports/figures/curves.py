@@ -1,4 +1,4 @@
-"""Accuracy against length: a line with markers and a confidence band for each model."""
+"""Curves of accuracy with confidence bands: against length, a line a model; against training step, a line a length."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import EngFormatter, NullLocator
 from matplotlib.transforms import offset_copy
 
 from copy_eval.over_context import OVER_CONTEXT
@@ -15,11 +15,20 @@ from copy_eval.reports.figures.drawing import (
     figure_settings,
     format_accuracy_axis,
     legend_names,
+    length_colours,
     model_styles,
     wrap_title,
 )
 from copy_eval.reports.frames.models import CONTEXT_NOT_CHECKED, unchecked_labels
-from copy_eval.reports.frames.series import describe_prompts, few_steps, is_linear, length_names, length_unit
+from copy_eval.reports.frames.series import (
+    describe_prompts,
+    few_steps,
+    is_linear,
+    length_names,
+    length_unit,
+    trajectories,
+    trajectory_names,
+)
 from copy_eval.reports.statistics.accuracy import metric_title
 from copy_eval.reports.writing.formats import human_size
 
@@ -52,7 +61,9 @@ def plot_accuracy(accuracy: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(7.6 if outside else 6, 3.8), layout="constrained")
         axes = figure.subplots()
         for label, rows in accuracy.groupby("label", sort=False):
-            _draw_model(axes, rows.dropna(subset="accuracy"), styles[str(label)])
+            style = styles[str(label)]
+            look: dict[str, Any] = {"marker": style.marker, "markersize": 4, "dashes": style.dashes or (None, None)}
+            _draw_curve(axes, rows.dropna(subset="accuracy"), "length", style.colour, **look)
         _format_length_axis(axes, accuracy)
         format_accuracy_axis(axes)
         _mark_over_context(axes, accuracy[accuracy["over_context"]], styles)
@@ -61,15 +72,6 @@ def plot_accuracy(accuracy: pd.DataFrame) -> Figure:
         axes.set_title(wrap_title(accuracy["title"].iloc[0], about, figure))
         _add_legend(axes, accuracy, outside)
     return figure
-
-
-def _draw_model(axes: Axes, points: pd.DataFrame, style: Style) -> None:
-    lengths, shares, low, high = (points[name].to_numpy(float) for name in ("length", "accuracy", "low", "high"))
-    axes.fill_between(lengths, low, high, color=style.colour, alpha=0.15, linewidth=0)
-    axes.plot(
-        lengths, shares, color=style.colour, marker=style.marker, markersize=4, dashes=style.dashes or (None, None),
-        linewidth=1.5,
-    )  # fmt: skip
 
 
 def _format_length_axis(axes: Axes, accuracy: pd.DataFrame) -> None:
@@ -122,3 +124,53 @@ def _add_legend(axes: Axes, accuracy: pd.DataFrame, outside: bool) -> None:
     if outside:
         where = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0}
     axes.legend(handles, texts, ncols=1 + len(texts) // 20, handlelength=3, **where)
+
+
+def plot_emergence(accuracy: pd.DataFrame) -> Figure:
+    """Draw accuracy against training step: a panel for each model, a line with its 95 % band for each length.
+
+    The axis of steps is logarithmic; where a sweep has step 0 it is linear up to step 1. Lengths over the context have
+    no line, and the legend says so.
+
+    Args:
+        accuracy: rows of one series, as ``series.training_curves`` returns them.
+    """
+    trajectory = trajectories(accuracy)
+    names_of_models = trajectory_names(accuracy)
+    short = legend_names(names_of_models.values())
+    names = length_names(accuracy)
+    colours = length_colours(names)
+    with figure_settings():
+        figure = Figure(figsize=(7.2, 3.4 * len(names_of_models) + 0.3), layout="constrained")
+        panels = figure.subplots(len(names_of_models), 1, sharex=True, squeeze=False).flat
+        for axes, (key, model) in zip(panels, names_of_models.items(), strict=True):
+            rows = accuracy[trajectory == key]
+            for length, curve in ((int(str(key)), curve) for key, curve in rows.groupby("length")):
+                refused = f" ({OVER_CONTEXT})" if curve["over_context"].all() else ""
+                points = curve.dropna(subset="accuracy").sort_values("step")
+                name = names[length] + refused
+                _draw_curve(axes, points, "step", colours[length], marker="o", markersize=3, label=name)
+            _format_training_axes(axes, rows)
+            axes.set_title(short[model])
+            axes.legend(title=length_unit(accuracy["task"].iloc[0]), loc="upper left", bbox_to_anchor=(1.01, 1))
+        figure.axes[-1].set_xlabel("training step")
+        about = f"{describe_prompts(accuracy)}, bands are 95 % intervals"
+        figure.suptitle(wrap_title(accuracy["title"].iloc[0], about, figure), x=0.01, ha="left", fontsize="medium")
+    return figure
+
+
+def _format_training_axes(axes: Axes, rows: pd.DataFrame) -> None:
+    if rows["step"].min() > 0:
+        axes.set_xscale("log")
+    else:
+        axes.set_xscale("symlog", linthresh=1)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    format_accuracy_axis(axes)
+    axes.set_ylabel(metric_title(rows["metric"].iloc[0]))
+
+
+def _draw_curve(axes: Axes, points: pd.DataFrame, against: str, colour: str, **line: Any) -> None:
+    """Draw a line with its band over the column ``against``; ``line`` is what matplotlib's ``plot`` takes."""
+    places, shares, low, high = (points[name].to_numpy(float) for name in (against, "accuracy", "low", "high"))
+    axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.plot(places, shares, color=colour, linewidth=1.5, **line)

@@ -47,6 +47,7 @@ def test_the_wheel_carries_every_file_of_the_package(wheel):
         carried = {name for name in archive.namelist() if name.startswith("copy_eval/")}
     assert carried == here
     assert any(name.endswith(".yaml") for name in carried)
+    assert "copy_eval/py.typed" in carried
 
 
 def test_the_doors_at_the_root_are_relative_links_into_the_package():

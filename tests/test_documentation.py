@@ -359,6 +359,8 @@ def test_the_python_that_is_shown_runs(two_runs, monkeypatch, capsys):
         exec(code, names)
     assert names["comparison"]["p_adjusted"].notna().any()
     assert list(two_runs.parent.glob("*.pdf"))
+    frames = re.findall(r"`report\.(\w+)`", prose(ROOT / "docs" / "python-api.md"))
+    assert set(frames) == vars(names["report"]).keys()
     assert "drop" in capsys.readouterr().out
 
 

@@ -1,6 +1,7 @@
 """What the documentation says: commands parse, links lead somewhere, and examples run as they stand there."""
 
 import argparse
+import ast
 import functools
 import importlib
 import importlib.util
@@ -23,6 +24,7 @@ from copy_eval.runs.task_names import TASKS, tasks_by_name
 from tests.reports.result_files import write_results
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "copy_eval"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 OTHERS = [
     ROOT / "SECURITY.md",
@@ -209,6 +211,22 @@ def test_the_rule_of_the_ranking_is_the_one_that_stands_beside_every_leaderboard
     assert f"> {RANK_RULE}\n" in (ROOT / "docs" / "reports.md").read_text()
 
 
+def texts_of_the_code() -> str:
+    """Every text in the package, a line each; one with values filled in has a line for each part between them."""
+    nodes = [node for file in sorted(PACKAGE.rglob("*.py")) for node in ast.walk(ast.parse(file.read_text()))]
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return "\n".join(texts)
+
+
+def test_every_line_that_the_troubleshooting_page_quotes_is_one_that_the_program_prints():
+    known = texts_of_the_code()
+    quoted = re.findall(r"\*\*`([^`]+)`", (ROOT / "docs" / "troubleshooting.md").read_text())
+    assert len(quoted) > 15
+    for line in quoted:
+        for part in line.replace("\n", " ").split("…"):
+            assert part in known, line
+
+
 @pytest.fixture
 def two_runs(tmp_path: Path) -> Path:
     """A folder with the results of two models, with samples."""
@@ -264,7 +282,7 @@ def test_a_length_of_ones_own_is_a_file_of_three_lines(tmp_path):
     from lm_eval.tasks import TaskManager
 
     text = next(text for text in blocks(ROOT / "docs" / "tasks.md", "yaml") if "COPY_EVAL" in text)
-    (tmp_path / "phonebook_copy_240.yaml").write_text(text.replace("COPY_EVAL", copy_eval.__path__[0]))
+    (tmp_path / "phonebook_copy_240.yaml").write_text(text.replace("COPY_EVAL", str(PACKAGE)))
     manager = TaskManager(include_path=tmp_path, include_defaults=False, metadata={"num_samples": 1})
     task = manager.load(["phonebook_copy_240"])["tasks"]["phonebook_copy_240"]
     assert task.eval_docs[0]["entries"] == 240

@@ -37,6 +37,13 @@ _WITHOUT_EFFECT = {
 """Arguments of lm-eval's models that leave every answer as it is."""
 
 
+_OFF_BY_DEFAULT = {"load_in_8bit", "load_in_4bit", "trust_remote_code", "autogptq", "gptqmodel"}
+"""Arguments for which False is the same as nothing; for others, such as ``enable_thinking``, it is not."""
+
+_WEIGHTS = ("weights_sha256", "model_sha", "peft_sha", "delta_sha")
+"""What lm-eval and we log of a model's weights: a fingerprint of what lies in a folder, and commits on the hub."""
+
+
 def model_of(model_args: Mapping[str, Any]) -> tuple[str, str]:
     """Return the name and the revision of the model that lm-eval's ``--model_args`` ask for."""
     return str(model_args.get(_name_key(model_args))), str(model_args.get("revision") or "main")
@@ -70,11 +77,15 @@ def requested_setup(
         "gen_kwargs": gen_kwargs or None,
     }
     texts = {key: _as_text(value) for key, value in asked.items()}
-    # An argument that is off, or left to the adapter, says what its absence says.
-    facets = {key: text for key, text in texts.items() if text not in ("", "None", "False")}
+    facets = {key: text for key, text in texts.items() if text not in ("", "None") and not _is_off(key, text)}
     if facets.get("dtype") == "auto":
         del facets["dtype"]
     return {"adapter": adapter} | facets
+
+
+def _is_off(key: str, text: str) -> bool:
+    """Tell whether an argument says what its absence says."""
+    return key in _OFF_BY_DEFAULT and text in ("False", "0")
 
 
 def setup_of(
@@ -94,8 +105,8 @@ def setup_of(
     setup = requested_setup(adapter_of(config), model_args, chat_template, system_instruction, config.get("gen_kwargs"))
     if dtype := str(config.get("model_dtype") or "").removeprefix("torch."):
         setup["dtype"] = dtype  # what `auto` came to, on that machine
-    if weights := config.get("weights_sha256") or config.get("model_sha"):
-        setup["weights"] = str(weights)
+    if weights := "+".join(str(config[key]) for key in _WEIGHTS if config.get(key)):
+        setup["weights"] = weights
         setup.pop("pretrained", None)  # where a base model or a renamed checkpoint lay
     return setup
 

@@ -3,17 +3,17 @@
 import copy
 import pickle
 import random
-from pathlib import Path
 
 import pytest
 import yaml
 
 from copy_eval.errors import UserError
 from copy_eval.runs.results_folder import folder_of
-from copy_eval.runs.suite_file import SETTINGS, dump_suite, load_suite, packaged_suites, suite_of_options
+from copy_eval.runs.suite import SETTINGS, dump_suite, load_suite, packaged_suites, suite_of_options
 from copy_eval.tasks.c4 import dataset as c4
 from copy_eval.tasks.phonebook import dataset as phonebook
 from copy_eval.tasks.squad import dataset as squad
+from tests.runs.conftest import make_checkpoints
 
 GOOD = """\
 models:
@@ -26,22 +26,6 @@ tasks: [phonebook_copy_10, c4_copy_25]
 settings:
   num_samples: 8
 """
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write(text: str) -> str:
-        file = tmp_path / "suite.yaml"
-        file.write_text(text)
-        return str(file)
-
-    return write
-
-
-def make_checkpoints(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).mkdir(parents=True)
-        (folder / name / "config.json").write_text("{}")
 
 
 def test_a_cell_is_a_model_at_a_revision_on_a_task(write):
@@ -76,19 +60,6 @@ def test_cells_can_be_sent_to_another_process(write):
     cells = load_suite(write(GOOD), {}).cells()
     assert pickle.loads(pickle.dumps(cells)) == cells
     assert len({*cells, *pickle.loads(pickle.dumps(cells))}) == 4
-
-
-def test_a_pattern_is_a_model_for_each_folder_in_natural_order(write, tmp_path):
-    make_checkpoints(tmp_path / "runs", "step1000", "step512", "step64")
-    suite = load_suite(write("models: [{adapter: pythia, pretrained: runs/step*}]\ntasks: phonebook_copy"), {})
-    assert [model.name for model in suite.models] == ["step64", "step512", "step1000"]
-    assert suite.models[0].pretrained == str(tmp_path / "runs" / "step64")
-
-
-def test_models_of_a_pattern_are_told_apart_by_all_that_it_leaves_open_and_by_the_name(write, tmp_path):
-    make_checkpoints(tmp_path, "runs/a/final", "runs/b/final")
-    text = "models: [{name: mine, adapter: hf, pretrained: ./runs/*/final}]\ntasks: phonebook_copy"
-    assert [model.name for model in load_suite(write(text), {}).models] == ["mine-a/final", "mine-b/final"]
 
 
 def test_relative_paths_start_from_the_suites_own_folder(write, tmp_path):
@@ -210,19 +181,6 @@ def test_a_mistake_is_one_line_with_its_place(write, old, new, line):
         load_suite(file, {})
     assert str(caught.value).startswith(f"{file}:{line}")
     assert "\n" not in str(caught.value)
-
-
-def test_a_folder_without_a_checkpoint_is_named(write, tmp_path):
-    make_checkpoints(tmp_path, "runs/step1")
-    (tmp_path / "runs" / "logs").mkdir()
-    with pytest.raises(UserError, match=r"suite\.yaml:1: pretrained=runs/\*: .*/runs/logs has no config.json"):
-        load_suite(write("models: [{adapter: pythia, pretrained: runs/*}]\ntasks: phonebook_copy"), {})
-
-
-def test_a_folder_has_no_revisions(write, tmp_path):
-    make_checkpoints(tmp_path, "mine")
-    with pytest.raises(UserError, match=r"suite\.yaml:1: a folder has no revisions"):
-        load_suite(write("models: [{adapter: hf, pretrained: mine, revision: step1}]\ntasks: phonebook_copy"), {})
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ import yaml
 import copy_eval.cli
 import copy_eval.tasks
 from copy_eval.adapter_names import MODELS
-from copy_eval.runs.suite_file import SETTINGS, load_suite, packaged_suites
-from copy_eval.runs.task_names import TASKS, tasks_by_name
+from copy_eval.runs.suite import SETTINGS, load_suite, packaged_suites
+from copy_eval.runs.task_loading import TASKS, tasks_by_name
 from tests.reports.result_files import write_results
 
 ROOT = Path(__file__).parents[1]

@@ -181,6 +181,8 @@ def _read_model_args(item: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         json.dumps(given, allow_nan=False)
     except (TypeError, ValueError) as error:  # a date, binary data, not a number, an alias of itself
         raise UserError(f"model_args must be text, numbers, lists and mappings ({error})") from error
+    if given.get("max_length") is not None:
+        given = given | {"max_length": read_whole_number(given, "max_length", minimum=1)}
     named = {key: read_path(given, key) for key in CHECKPOINT_ARGUMENTS if given.get(key) is not None}
     return given | {key: str(locate(name, key, folder) or name) for key, name in named.items()}
 
@@ -189,11 +191,11 @@ def _read_revisions(item: Mapping[str, Any]) -> tuple[str | None, ...]:
     given = item.get("revision")
     if given is None:
         return (None,)
-    revisions = given if isinstance(given, list) else [given]
-    for revision in revisions:
+    revisions = []
+    for revision in given if isinstance(given, list) else [given]:
         if not isinstance(revision, str) or not revision:
             raise UserError(f"revision must be text or a list of texts; put {revision!r} in quotes")
-        read_name({"revision": revision}, "revision")
+        revisions.append(read_path({"revision": revision}, "revision"))
     if not revisions or len({folder_name(revision).lower() for revision in revisions}) < len(revisions):
         raise UserError("revision must list at least one revision, and none twice")
     return tuple(revisions)

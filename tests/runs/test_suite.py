@@ -296,6 +296,8 @@ def test_variables_and_the_home_are_filled_in(write, tmp_path, monkeypatch):
         ("pretrained: '${CKPT}/step*'", "", "1: pretrained=${CKPT}/step*: the variable CKPT is not set"),
         ("pretrained: $EMPTY/a", "", "1: pretrained=$EMPTY/a: the variable EMPTY is empty"),
         ("pretrained: a, model_args: {tokenizer: $CKPT}", "", "1: tokenizer=$CKPT: the variable CKPT is not set"),
+        ("pretrained: a, revision: $CKPT", "", "1: revision=$CKPT: the variable CKPT is not set"),
+        ("pretrained: a, revision: [b, $CKPT]", "", "1: revision=$CKPT: the variable CKPT is not set"),
         ("pretrained: a", "c4_path: $CKPT", "3: c4_path=$CKPT: the variable CKPT is not set"),
         ("pretrained: a", "squad_path: $CKPT", "3: squad_path=$CKPT: the variable CKPT is not set"),
         ("pretrained: a", "length_tokenizer: $CKPT", "3: length_tokenizer=$CKPT: the variable CKPT is not set"),
@@ -308,3 +310,12 @@ def test_a_variable_that_is_not_set_is_named(model, settings, line, write, monke
     with pytest.raises(UserError) as caught:
         load_suite(file, {})
     assert str(caught.value) == f"{file}:{line}"
+
+
+@pytest.mark.parametrize("length", ["abc", "[1]", "{a: 1}", "0", "2.5"])
+def test_a_context_that_is_no_length_is_named(length, write):
+    file = write(
+        f"models: [{{adapter: hf, pretrained: a, model_args: {{max_length: {length}}}}}]\ntasks: phonebook_copy"
+    )
+    with pytest.raises(UserError, match=f"{file}:1: max_length must be a whole number of at least 1"):
+        load_suite(file, {})

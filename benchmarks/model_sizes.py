@@ -47,7 +47,7 @@ from benchmarks.decoding import (
 from copy_eval.model_adapters.checkpoints import resolve_checkpoint
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.pythia import PythiaLM
-from copy_eval.model_adapters.state_spaces import name_as_state_spaces, translate_back
+from copy_eval.model_adapters.state_spaces_layout import name_as_state_spaces, translate_back
 
 NEOX = {"model_type": "gpt_neox", "vocab_size": 50304, "max_position_embeddings": 2048}
 MAMBA = {"model_type": "mamba", "vocab_size": 50280, "tie_word_embeddings": False}

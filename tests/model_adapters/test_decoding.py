@@ -86,7 +86,7 @@ def drafted(loaded):
 def forward_passes(monkeypatch):
     """Count the steps of the decoding loop."""
     counts = []
-    for kind in ("attention.AttentionRun", "recurrent.RecurrentRun"):
+    for kind in ("attention.AttentionRun", "mamba_run.MambaRun"):
         module, name = kind.split(".")
         run = getattr(__import__(f"copy_eval.model_adapters.{module}", fromlist=[name]), name)
         feed = run.feed

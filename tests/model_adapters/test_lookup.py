@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copy_eval.model_adapters.lookup import SHORTEST, look_up
+from copy_eval.model_adapters.drafting import SHORTEST, look_up
 
 texts = st.lists(st.integers(0, 3), max_size=40)
 

@@ -8,7 +8,7 @@ from lm_eval.models.huggingface import HFLM
 from safetensors.torch import load_file
 
 from copy_eval.model_adapters.mamba import MambaLM
-from copy_eval.model_adapters.state_spaces import translate_config
+from copy_eval.model_adapters.state_spaces_layout import translate_config
 from tests.model_adapters.reference_mamba import draw_weights, reference_logits
 from tests.model_adapters.support import (
     MAMBA1,

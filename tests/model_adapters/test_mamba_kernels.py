@@ -13,17 +13,16 @@ from transformers import Mamba2Config, MambaConfig
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.decoding import StopRule, decode_greedily
 from copy_eval.model_adapters.drafting import Trust
-from copy_eval.model_adapters.kernels import KernelRun
 from copy_eval.model_adapters.mamba import MambaLM
-from copy_eval.model_adapters.recurrent import RecurrentRun
-from copy_eval.model_adapters.state_space_model import empty_states, logits_of, take_in
-from copy_eval.model_adapters.state_spaces import (
+from copy_eval.model_adapters.mamba_forward import empty_states, logits_of, take_in
+from copy_eval.model_adapters.mamba_kernels import KernelRun, Step, StepGraphs
+from copy_eval.model_adapters.mamba_run import MambaRun
+from copy_eval.model_adapters.state_spaces_layout import (
     build_transformers_model,
     name_as_state_spaces,
     translate_back,
     translate_config,
 )
-from copy_eval.model_adapters.step_graphs import Step, StepGraphs
 from tests.model_adapters.support import PROMPTS, answer, logits_after_each
 
 CPU = torch.device("cpu")
@@ -83,7 +82,7 @@ def decode(loaded, run, trust=None, prompts=PROMPTS):
 
 @pytest.fixture(scope="module")
 def expected(loaded):
-    tokens = decode(loaded, RecurrentRun(loaded.model, CPU))
+    tokens = decode(loaded, MambaRun(loaded.model, CPU))
     assert len(set(map(len, tokens))) > 3, "rows that all end at once would not shrink the batch"
     return tokens
 

@@ -1,4 +1,4 @@
-"""How a batch goes through transformers' Mamba or Mamba-2: with states of a fixed size, and no padding in any of them."""
+"""How a batch goes through transformers' Mamba or Mamba-2: with states of a fixed size, and no padding."""
 
 from collections.abc import Sequence
 

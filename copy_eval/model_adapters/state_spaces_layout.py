@@ -155,5 +155,8 @@ def write_state_spaces(model: MambaForCausalLM | Mamba2ForCausalLM, folder: Path
     assert config is not None
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     # mamba-ssm loads the head by name even where it is tied, so it stands in the file beside the embedding.
-    tensors = {name: tensor.detach().clone() for name, tensor in name_as_state_spaces(model.state_dict()).items()}
+    tensors = {
+        name: tensor.detach().clone(memory_format=torch.contiguous_format)
+        for name, tensor in name_as_state_spaces(model.state_dict()).items()
+    }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})

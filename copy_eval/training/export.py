@@ -11,8 +11,8 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import torch
 from safetensors.torch import save_file
 from transformers import GPTNeoXForCausalLM, MambaForCausalLM, PreTrainedTokenizerFast
 
@@ -70,7 +70,8 @@ def export_checkpoint(
 ) -> None:
     """Write ``model`` and ``tokenizer`` to ``folder``; the model itself is left as it is."""
     folder.mkdir(parents=True, exist_ok=True)
-    half = copy.deepcopy(model).to(dtype=torch.float16)
+    half: Any = copy.deepcopy(model)
+    half.half()
     if isinstance(half, MambaForCausalLM):
         write_state_spaces(half, folder)
     else:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 IN_EACH_PROCESS = """
 import json, sys
-from tests.model_adapters.test_evaluation import evaluate
+from tests.model_adapters.test_adapter import evaluate
 results = evaluate(sys.argv[1])
 if results:
     print("RESULTS", json.dumps(results))

@@ -16,7 +16,7 @@ from copy_eval.runs.prompt_lengths import PromptLengths, TokenCounter, find_toke
 from copy_eval.runs.suite import Cell, ModelEntry, Suite
 
 _FLOAT32 = 4
-_AT_ONCE = 8192  # tokens that a state space model takes in at once: model_adapters/recurrent.py
+_AT_ONCE = 8192  # tokens that a state space model takes in at once: model_adapters/mamba_run.py
 
 
 @dataclass(frozen=True)

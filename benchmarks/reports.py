@@ -76,11 +76,19 @@ def _document(name: str, length: int, index: int) -> dict[str, Any]:
         example = draw_example(0, length, index)
         return {"prompt": example.prompt, "answer": example.answer, "index": index, "depth": example.depth}
     copies = 2 if name.startswith("c4") else 1
-    return {"prompt": "\n\n".join(["word " * max(length, 60)] * copies), "answer": "word", "index": index}
+    text = "\n\n".join(["word " * max(length, 60)] * copies)
+    article = {"article": f"article {index % 30}"} if name.startswith("squad") else {}
+    return {"prompt": text, "answer": "word", "index": index} | article
 
 
 def _score(document: dict[str, Any], right: bool, name: str) -> dict[str, Any]:
-    sample = {
+    scores: dict[str, float | None] = {"exact_match": float(right)}
+    if name.startswith("phonebook"):
+        scores |= {"contains": float(right)}
+        scores |= dict.fromkeys(("wrong_is_other_entry", "wrong_not_in_book"), None if right else 0.0)
+    if name.startswith("squad"):
+        scores |= {"f1": float(right)}
+    return {
         "doc_id": document["index"],
         "doc": document,
         "target": document["answer"],
@@ -88,23 +96,21 @@ def _score(document: dict[str, Any], right: bool, name: str) -> dict[str, Any]:
         "resps": [[document["answer"]]],
         "filtered_resps": [document["answer"]],
         "filter": "none",
-        "metrics": ["exact_match"],
+        "metrics": list(scores),
         "doc_hash": _hash(document["prompt"]),
         "prompt_hash": _hash(document["prompt"]),
         "target_hash": _hash(document["answer"]),
-        "exact_match": float(right),
-    }
-    if name.startswith("phonebook"):
-        sample |= dict.fromkeys(("wrong_is_other_entry", "wrong_not_in_book"), None if right else 0.0)
-    return sample
+    } | scores
 
 
 def _report(model: str, revision: str, name: str, samples: list[dict[str, Any]]) -> dict[str, Any]:
     keys = ("doc_hash", "prompt_hash", "target_hash")
-    metrics: dict[str, Any] = {"exact_match,none": sum(sample["exact_match"] for sample in samples) / len(samples)}
-    if name.startswith("phonebook"):
-        metrics |= {"wrong_is_other_entry,none": 0.0, "wrong_not_in_book,none": 0.0}
-    config = {"dataset_kwargs": {"length": LENGTHS[name]}, "metadata": {"prompts_sha256": _hash(name)}}
+    metrics: dict[str, Any] = {}
+    for metric in samples[0]["metrics"]:
+        known = [sample[metric] for sample in samples if sample[metric] is not None]
+        metrics[f"{metric},none"] = sum(known) / len(known) if known else "N/A"
+    metadata = {"prompts_sha256": _hash(name)} | ({"headline_metric": "f1"} if name.startswith("squad") else {})
+    config = {"dataset_kwargs": {"length": LENGTHS[name]}, "metadata": metadata}
     return {
         "results": {name: metrics},
         # lm-eval adds the source of a task's functions, and a description of the machine.
@@ -115,6 +121,7 @@ def _report(model: str, revision: str, name: str, samples: list[dict[str, Any]])
         "config": {
             "model": "pythia", "model_args": {"pretrained": model}, "model_revision": revision,
             "model_architecture": MODELS[model], "model_num_parameters": 160_000_000,
+            "copy_eval": {"adapter": "pythia"},
         },
         "model_name": model,
         "task_hashes": {name: _hash("".join(sample[key] for sample in samples for key in keys))},

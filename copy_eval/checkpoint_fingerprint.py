@@ -9,7 +9,6 @@ change of the inode.
 import contextlib
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from copy_eval.errors import UserError
+from copy_eval.files import write_whole
 from copy_eval.packaged import PACKAGED
 
 CHECKPOINT_ARGUMENTS = ("pretrained", "tokenizer", "peft", "delta", "lora_local_path")
@@ -155,6 +155,4 @@ def _note(notes: Path, keys: Sequence[tuple[str, _Stamp]]) -> None:
     """Note the hashes of these files for another process; where that cannot be done, it reads them again."""
     with contextlib.suppress(OSError):
         notes.parent.mkdir(exist_ok=True)
-        unfinished = notes.with_name(f".{notes.name}.{os.getpid()}")
-        unfinished.write_text(json.dumps([[*key, _known[key]] for key in keys]), encoding="utf-8")
-        unfinished.replace(notes)
+        write_whole(notes, json.dumps([[*key, _known[key]] for key in keys]))

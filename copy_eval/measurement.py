@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-SHOWN = ("chat_template", "system_instruction")
+SHOWN = ("chat_template", "system_instruction", "num_fewshot", "description", "gen_prefix")
 """Facets that change the text which the model sees around a prompt; two runs are paired only if they share them."""
 
 UNKNOWN = "unknown"
@@ -35,6 +35,13 @@ _WITHOUT_EFFECT = {
     "draft", "is_hf", "logits_cache",
 }  # fmt: skip
 """Arguments of lm-eval's models that leave every answer as it is."""
+
+
+_OFF_BY_DEFAULT = {"load_in_8bit", "load_in_4bit", "trust_remote_code", "autogptq", "gptqmodel"}
+"""Arguments for which False is the same as nothing; for others, such as ``enable_thinking``, it is not."""
+
+_WEIGHTS = ("weights_sha256", "model_sha", "peft_sha", "delta_sha")
+"""What lm-eval and we log of a model's weights: a fingerprint of what lies in a folder, and commits on the hub."""
 
 
 def model_of(model_args: Mapping[str, Any]) -> tuple[str, str]:
@@ -70,11 +77,15 @@ def requested_setup(
         "gen_kwargs": gen_kwargs or None,
     }
     texts = {key: _as_text(value) for key, value in asked.items()}
-    # An argument that is off, or left to the adapter, says what its absence says.
-    facets = {key: text for key, text in texts.items() if text not in ("", "None", "False")}
+    facets = {key: text for key, text in texts.items() if text not in ("", "None") and not _is_off(key, text)}
     if facets.get("dtype") == "auto":
         del facets["dtype"]
     return {"adapter": adapter} | facets
+
+
+def _is_off(key: str, text: str) -> bool:
+    """Tell whether an argument says what its absence says."""
+    return key in _OFF_BY_DEFAULT and text in ("False", "0")
 
 
 def setup_of(
@@ -94,10 +105,16 @@ def setup_of(
     setup = requested_setup(adapter_of(config), model_args, chat_template, system_instruction, config.get("gen_kwargs"))
     if dtype := str(config.get("model_dtype") or "").removeprefix("torch."):
         setup["dtype"] = dtype  # what `auto` came to, on that machine
-    if weights := config.get("weights_sha256") or config.get("model_sha"):
-        setup["weights"] = str(weights)
+    if weights := "+".join(str(config[key]) for key in _WEIGHTS if config.get(key)):
+        setup["weights"] = weights
         setup.pop("pretrained", None)  # where a base model or a renamed checkpoint lay
     return setup
+
+
+def shown_facets(num_fewshot: int | None, description: str | None, gen_prefix: str | None) -> dict[str, str]:
+    """Return the facets of one task's configuration that change the text around its prompts; ours leave all three."""
+    given = {"num_fewshot": num_fewshot, "description": description, "gen_prefix": gen_prefix}
+    return {facet: str(value) for facet, value in given.items() if value}
 
 
 def adapter_of(config: Mapping[str, Any]) -> str:
@@ -143,7 +160,7 @@ def _describe(name: str, value: str, setups: Iterable[Mapping[str, str]]) -> str
         return value
     if name == "weights":
         return f"weights {value[:8]}"
-    if name in SHOWN:
+    if name in ("chat_template", "system_instruction"):
         several = len({setup[name] for setup in setups if name in setup}) > 1
         return name.replace("_", " ") + (f" {value[:8]}" if several else "")
     return f"{name}={value}"

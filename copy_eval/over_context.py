@@ -38,4 +38,6 @@ def tokens_that_fit(lm: Any, gen_kwargs: Mapping[str, Any]) -> int | None:
         return None
     if getattr(lm, "tokenizer", None) is None or not getattr(lm, "tokenized_requests", True):
         return None
+    if getattr(lm, "backend", None) == "seq2seq":
+        return length  # the encoder's alone
     return length - int(gen_kwargs.get("max_gen_toks", getattr(lm, "max_gen_toks", 256)))

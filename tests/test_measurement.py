@@ -4,7 +4,7 @@ import pytest
 from lm_eval.models.huggingface import HFLM
 
 from copy_eval.measurement import UNKNOWN, adapter_of, describe_differences, requested_setup, setup_of, share_weights
-from copy_eval.runs.spreading import SPREADING
+from copy_eval.runs.model_entries import SPREADING
 
 
 def test_a_setup_holds_what_can_change_an_answer():
@@ -13,10 +13,21 @@ def test_a_setup_holds_what_can_change_an_answer():
 
 
 @pytest.mark.parametrize(
-    "said", [{"dtype": "auto"}, {"load_in_8bit": False}, {"peft": None}, {"tokenizer": ""}, {"draft": 0}]
+    "said",
+    [{"dtype": "auto"}, {"load_in_8bit": False}, {"load_in_8bit": 0}, {"peft": None}, {"tokenizer": ""}, {"draft": 0}],
 )
 def test_what_only_says_the_default_is_no_facet(said):
     assert requested_setup("pythia", {"pretrained": "m"} | said) == requested_setup("pythia", {"pretrained": "m"})
+
+
+@pytest.mark.parametrize("said", ["enable_thinking", "add_bos_token", "use_kernels", "tokenized_requests"])
+def test_false_is_said_where_its_absence_is_something_else(said):
+    assert requested_setup("hf", {"pretrained": "m", said: False}) == {"adapter": "hf", said: "False"}
+
+
+def test_the_weights_of_an_adapter_are_part_of_the_weights():
+    one, other = (setup_of({"model": "hf", "model_sha": "b", "peft_sha": sha}, {"peft": "p"}) for sha in ("x", "y"))
+    assert (one["weights"], other["weights"]) == ("b+x", "b+y")
 
 
 def test_arguments_that_lm_eval_reads_from_text_are_the_same_as_typed_ones():

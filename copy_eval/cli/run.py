@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from copy_eval.errors import UserError
 
 if TYPE_CHECKING:
-    from copy_eval.runs.runner import EvaluateAll
+    from copy_eval.runs.evaluator import EvaluateAll
     from copy_eval.runs.suite import Suite
 
 _DESCRIPTION = """
@@ -33,7 +33,7 @@ examples:
 
 def add_parser(subcommands: Any) -> None:
     """Add the subcommand."""
-    from copy_eval.runs.suite_file import packaged_suites
+    from copy_eval.runs.suite import packaged_suites
 
     parser = subcommands.add_parser(
         "run",
@@ -85,12 +85,11 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("name a folder for the results with --out")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("copy-eval run is one process; for data parallelism: accelerate launch -m lm_eval ...")
+    from copy_eval.runs.evaluator import run_suite
     from copy_eval.runs.progress import Progress
 
     with Progress() as progress:
         try:
-            from copy_eval.runs.runner import run_suite  # here begin the seconds of loading torch
-
             failures = run_suite(suite, options.out, progress, _way_of_evaluating(options.ray))
         except KeyboardInterrupt:
             print("stopped; the same command goes on with the cells that are left", file=sys.stderr)
@@ -106,8 +105,7 @@ def _print_costs(suite: "Suite") -> int:
     """Print what the cells will cost, and return 0."""
     from tqdm import tqdm
 
-    from copy_eval.runs.cost import estimate_suite
-    from copy_eval.runs.cost_table import format_costs
+    from copy_eval.runs.cost import estimate_suite, format_costs
 
     with tqdm(total=len(suite.cells()), desc="cells", disable=None, leave=False) as bar:
         costs = estimate_suite(suite, on_cell=bar.update)
@@ -116,14 +114,14 @@ def _print_costs(suite: "Suite") -> int:
 
 
 def _way_of_evaluating(address: str | None) -> "EvaluateAll":
+    from copy_eval.runs.evaluator import evaluate_in_turn
     from copy_eval.runs.ray_pool import evaluate_with_ray
-    from copy_eval.runs.runner import evaluate_in_turn
 
     return evaluate_in_turn if address is None else partial(evaluate_with_ray, address=address)
 
 
 def _read_suite(options: argparse.Namespace) -> "Suite":
-    from copy_eval.runs.suite_file import load_suite, suite_of_options
+    from copy_eval.runs.suite import load_suite, suite_of_options
 
     settings = dict(_read_pair(pair) for pair in options.settings)
     model = {

@@ -103,7 +103,8 @@ def _on_meta(config: PretrainedConfig) -> PreTrainedModel:
     return model
 
 
-def _sizes(model: PreTrainedModel) -> Architecture:
+def _sizes(model: PreTrainedModel, dtype: object) -> Architecture:
+    """Return what holds for every kind of layer; ``dtype`` is the config's."""
     tables = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
     tables.append(model.get_output_embeddings().weight)
     known = {id(table) for table in tables}
@@ -118,6 +119,7 @@ def _sizes(model: PreTrainedModel) -> Architecture:
         width=tables[-1].shape[1],
         vocabulary=tables[-1].shape[0],
         alive=_ALIVE * max((sum(matrix.shape) for matrix in matrices), default=0),
+        dtype=None if dtype is None else str(dtype).removeprefix("torch."),
     )
 
 
@@ -131,13 +133,11 @@ def _describe_transformer(config: PretrainedConfig, source: str) -> Architecture
     heads, layers = text.num_attention_heads, text.num_hidden_layers
     head_size = getattr(text, "head_dim", None) or text.hidden_size // heads
     cached_heads = getattr(text, "num_key_value_heads", None) or heads
-    dtype = config.dtype
     return replace(
-        _sizes(model),
+        _sizes(model, config.dtype),
         queries=layers * heads * head_size,
         cached=layers * 2 * cached_heads * head_size,
         context=getattr(text, "max_position_embeddings", None),
-        dtype=None if dtype is None else str(dtype).removeprefix("torch."),
     )
 
 
@@ -148,7 +148,7 @@ def _describe_recurrent(config: MambaConfig | Mamba2Config) -> Architecture:
     That of Mamba-2 runs in chunks of Q tokens: each token takes the products with the Q of its chunk, then reads and
     writes the state (Dao and Gu 2024, arXiv 2405.21060, section 6).
     """
-    sizes = _sizes(_on_meta(config))
+    sizes = _sizes(_on_meta(config), config.dtype)
     if isinstance(config, Mamba2Config):
         channels = int(config.expand * config.hidden_size)
         groups = config.n_groups * config.state_size
@@ -161,13 +161,11 @@ def _describe_recurrent(config: MambaConfig | Mamba2Config) -> Architecture:
         scan = 9 * channels * config.state_size
         scores = 0
     layers, taps = config.num_hidden_layers, config.conv_kernel
-    dtype = config.dtype
     return replace(
         sizes,
         alive=sizes.alive // _ALIVE * _ALIVE_IN_MAMBA + scores,
         scan=layers * (scan + 2 * taps * convolved),
         state=layers * (channels * config.state_size + (taps - 1) * convolved),
-        dtype=None if dtype is None else str(dtype).removeprefix("torch."),
     )
 
 

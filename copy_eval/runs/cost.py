@@ -1,22 +1,25 @@
-"""What a suite will cost, before anything is run: prompts, tokens, forward FLOPs and memory of each cell.
+"""What ``copy-eval run --dry-run`` tells: prompts, tokens, forward FLOPs and memory of each cell, before any is run.
 
 No weights are downloaded or loaded: the figures follow from each model's config.json and from the prompts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 import torch
+from tabulate import tabulate
 
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.arguments import choose_device, choose_dtype
 from copy_eval.runs.architecture import Architecture, read_architecture
+from copy_eval.runs.model_entries import ModelEntry
 from copy_eval.runs.prompt_lengths import PromptLengths, TokenCounter, find_tokenizer
-from copy_eval.runs.suite import Cell, ModelEntry, Suite
+from copy_eval.runs.suite import Cell, Suite, group_by_model
 
 _FLOAT32 = 4
 _AT_ONCE = 8192  # tokens that a state space model takes in at once: model_adapters/mamba_run.py
+_COLUMNS = ("model", "task", "prompts", "tokens", "longest", "FLOPs", "memory")
+_ALIGN = ("left", "left", *["right"] * 5)
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ def estimate_suite(suite: Suite, on_cell: Callable[[], object] = lambda: None) -
     """
     counter = TokenCounter(suite.settings)
     costs = []
-    for (entry, revision), cells in groupby(suite.cells(), key=lambda cell: (cell.model, cell.revision)):
+    for cells in group_by_model(suite.cells()):
+        entry, revision = cells[0].model, cells[0].revision
         tokenizer = find_tokenizer(entry, revision)
         try:
             model = read_architecture(entry.pretrained, revision or "main")
@@ -118,3 +122,70 @@ def _bytes_a_number(entry: ModelEntry, model: Architecture) -> int:
         chosen = model.dtype or "float32"
     dtype: torch.dtype = getattr(torch, chosen) if isinstance(chosen, str) else chosen
     return dtype.itemsize
+
+
+def format_costs(costs: Sequence[CellCost]) -> str:
+    """Return the table: a row a cell and the totals, then what the marks stand for and why figures are missing."""
+    rows = [_row(cost) for cost in costs]
+    known = [cost for cost in costs if cost.flops is not None]
+    total = (
+        f"{len(costs)} cells",
+        "",
+        sum(len(cost.lengths.prompts) for cost in costs),
+        _mark(costs) + format_amount(sum(_tokens(cost) for cost in costs)),
+        "",
+        format_amount(sum(cost.flops or 0 for cost in known)) if known else "n/a",
+        format_bytes(max(cost.memory or 0 for cost in known)) if known else "n/a",
+    )
+    table = tabulate([*rows, total], headers=_COLUMNS, colalign=_ALIGN, disable_numparse=True)
+    return "\n".join([table, "", *_notes(costs)])
+
+
+def _row(cost: CellCost) -> tuple[object, ...]:
+    pairs = zip(cost.lengths.prompts, cost.lengths.answers, strict=True)
+    return (
+        cost.cell.label,
+        cost.cell.task,
+        len(cost.lengths.prompts),
+        _mark([cost]) + format_amount(_tokens(cost)),
+        _mark([cost]) + str(max(map(sum, pairs))) + ("!" if cost.context else ""),
+        "n/a" if cost.flops is None else format_amount(cost.flops),
+        "n/a" if cost.memory is None else format_bytes(cost.memory),
+    )
+
+
+def _notes(costs: Sequence[CellCost]) -> list[str]:
+    known = [cost for cost in costs if cost.flops is not None]
+    notes = ["Tokens and FLOPs are those of the prompts with right answers; memory is the highest, roughly."]
+    if any(cost.cell.model.batch_size != 1 and not isinstance(cost.cell.model.batch_size, int) for cost in known):
+        notes.append("Memory with an automatic batch size is that of one prompt at once.")
+    reasons = dict.fromkeys(cost.lengths.estimated for cost in costs if cost.lengths.estimated)
+    notes.extend(f"~ estimated from the task's length: {reason}" for reason in reasons)
+    contexts = dict.fromkeys((cost.cell.label, cost.context) for cost in costs if cost.context)
+    notes.extend(f"! more than the {context} tokens of {label}: not scored" for label, context in contexts)
+    failures = dict.fromkeys((cost.cell.label, cost.reason) for cost in costs if cost.reason)
+    notes.extend(f"n/a {label}: {reason}" for label, reason in failures)
+    return notes
+
+
+def _tokens(cost: CellCost) -> int:
+    return sum(cost.lengths.prompts) + sum(cost.lengths.answers)
+
+
+def _mark(costs: Sequence[CellCost]) -> str:
+    return "~" if any(cost.lengths.estimated for cost in costs) else ""
+
+
+def format_amount(number: int) -> str:
+    """Write a number with three digits and k, M, G, T, P or E."""
+    size = float(number)
+    for unit in ("", "k", "M", "G", "T", "P"):
+        if size < 999.5:
+            return f"{size:.3g}{unit and ' '}{unit}"
+        size /= 1000
+    return f"{size:.3g} E"
+
+
+def format_bytes(number: int) -> str:
+    """Write bytes in GiB, small numbers in MiB."""
+    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.0f} MiB"

@@ -1,25 +1,72 @@
-"""Reads the ``models`` of a suite: each an entry, or one entry for many folders."""
+"""The models of a suite: what an entry says, how it is read, and how it is spread over several GPUs.
+
+One entry of the file may stand for many models: the folders that match a pattern.
+"""
 
 import glob
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from copy_eval.adapter_names import MODELS
 from copy_eval.checkpoint_fingerprint import CHECKPOINT_ARGUMENTS
 from copy_eval.errors import UserError
-from copy_eval.runs.names import locate, read_name, read_place
-from copy_eval.runs.source import Place, Source, refuse_unknown
-from copy_eval.runs.spreading import SPREADERS
-from copy_eval.runs.suite import ModelEntry
+from copy_eval.runs.yaml_values import Place, Source, locate, read_name, read_path, refuse_unknown
 from copy_eval.tasks.settings import read_whole_number
 
 _KEYS = ("name", "adapter", "pretrained", "revision", "dtype", "batch_size", "gpus", "model_args")
 _DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 _MAGIC = r"[*?\[]"  # what makes a path a pattern
+
+_BY_LAYERS = ("hf", "hf-auto", "huggingface", *MODELS)  # lm-eval's HFLM and ours: some layers on each GPU
+_BY_TENSORS = {  # backends that split each matrix; the argument is the number of GPUs
+    "sglang": "tp_size",
+    "trtllm": "tensor_parallel_size",
+    "vllm": "tensor_parallel_size",
+    "vllm-vlm": "tensor_parallel_size",
+}
+_SPREADERS = (*_BY_LAYERS, *_BY_TENSORS)
+
+SPREADING = ("parallelize", *sorted({*_BY_TENSORS.values()}))
+"""The arguments that spread a model over several GPUs; they leave the answers as they are."""
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A checkpoint and how to load it."""
+
+    name: str
+    """Unique in the suite; names the folder of the results, and the model in reports if it is not the checkpoint's."""
+
+    adapter: str
+    """lm-eval's ``--model``."""
+
+    pretrained: str
+    """A hub id, the absolute path of a folder, or a packaged checkpoint."""
+
+    revisions: tuple[str | None, ...] = (None,)
+    """Branches, tags or commits on the hub; None is the default branch."""
+
+    dtype: str | None = None
+    """Of the weights; None leaves it to the adapter."""
+
+    batch_size: int | str = 1
+    """Prompts at once, or ``auto``; results do not depend on it."""
+
+    gpus: float | None = None
+    """GPUs that Ray sets aside for it, and spreads it over if they are several; None leaves it to the runner."""
+
+    model_args: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Further arguments of the adapter."""
+
+    def arguments(self, revision: str | None) -> dict[str, Any]:
+        """Return lm-eval's ``--model_args`` for one revision."""
+        given = {"pretrained": self.pretrained, "revision": revision, "dtype": self.dtype}
+        return {key: value for key, value in given.items() if value is not None} | dict(self.model_args)
 
 
 def read_models(given: object, source: Source, folder: Path) -> tuple[ModelEntry, ...]:
@@ -79,7 +126,7 @@ def _read_model(item: object, source: Source, place: Place, folder: Path) -> Ite
     with source.at(*place, "name"):
         name = _read_optional_name(item, "name")
     with source.at(*place, "pretrained"):
-        checkpoints = _find_checkpoints(read_place(item, "pretrained"), name, adapter, folder)
+        checkpoints = _find_checkpoints(read_path(item, "pretrained"), name, adapter, folder)
     with source.at(*place, "revision"):
         revisions = _read_revisions(item)
         if revisions != (None,) and any(Path(pretrained).is_dir() for pretrained in checkpoints.values()):
@@ -117,8 +164,8 @@ def _read_gpus(item: Mapping[str, Any], adapter: str) -> float | None:
     number = isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
     if not number or given < 0 or (given > 1 and given != int(given)):
         raise UserError(f"gpus must be a share of one GPU or a whole number of at least 0, not {given!r}")
-    if given > 1 and adapter not in SPREADERS:
-        raise UserError(f"gpus={given}: {adapter} loads a model on one GPU; {', '.join(SPREADERS)} can spread it")
+    if given > 1 and adapter not in _SPREADERS:
+        raise UserError(f"gpus={given}: {adapter} loads a model on one GPU; {', '.join(_SPREADERS)} can spread it")
     return given
 
 
@@ -134,7 +181,9 @@ def _read_model_args(item: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         json.dumps(given, allow_nan=False)
     except (TypeError, ValueError) as error:  # a date, binary data, not a number, an alias of itself
         raise UserError(f"model_args must be text, numbers, lists and mappings ({error})") from error
-    named = {key: read_place(given, key) for key in CHECKPOINT_ARGUMENTS if given.get(key) is not None}
+    if given.get("max_length") is not None:
+        given = given | {"max_length": read_whole_number(given, "max_length", minimum=1)}
+    named = {key: read_path(given, key) for key in CHECKPOINT_ARGUMENTS if given.get(key) is not None}
     return given | {key: str(locate(name, key, folder) or name) for key, name in named.items()}
 
 
@@ -142,11 +191,11 @@ def _read_revisions(item: Mapping[str, Any]) -> tuple[str | None, ...]:
     given = item.get("revision")
     if given is None:
         return (None,)
-    revisions = given if isinstance(given, list) else [given]
-    for revision in revisions:
+    revisions = []
+    for revision in given if isinstance(given, list) else [given]:
         if not isinstance(revision, str) or not revision:
             raise UserError(f"revision must be text or a list of texts; put {revision!r} in quotes")
-        read_name({"revision": revision}, "revision")
+        revisions.append(read_path({"revision": revision}, "revision"))
     if not revisions or len({folder_name(revision).lower() for revision in revisions}) < len(revisions):
         raise UserError("revision must list at least one revision, and none twice")
     return tuple(revisions)
@@ -191,3 +240,27 @@ def _match_folders(pattern: str, name: str | None, folder: Path) -> dict[str, st
 def _natural(text: str) -> list[str | int]:
     """Return a sort key that puts step512 before step1000."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
+
+
+def dump_model(model: ModelEntry) -> dict[str, Any]:
+    """Return an entry as the mapping that ``read_models`` reads; what has its default is left out."""
+    given: dict[str, Any] = {
+        "name": model.name,
+        "adapter": model.adapter,
+        "pretrained": model.pretrained,
+        "revision": [revision for revision in model.revisions if revision is not None],
+        "dtype": model.dtype,
+        "batch_size": model.batch_size,
+        "gpus": model.gpus,
+        "model_args": dict(model.model_args),
+    }
+    return {key: value for key, value in given.items() if value not in (None, [], {})}
+
+
+def spread_over_gpus(model: ModelEntry) -> ModelEntry:
+    """Return the entry with the argument that spreads it over its GPUs, if they are several and it has none itself."""
+    if model.gpus is None or model.gpus <= 1:
+        return model
+    by_tensors = _BY_TENSORS.get(model.adapter)
+    spreading = {"parallelize": True} if by_tensors is None else {by_tensors: int(model.gpus)}
+    return replace(model, model_args={**spreading, **model.model_args})

@@ -1,15 +1,39 @@
-"""Shows how far a run is: a line for each finished cell; on a terminal also a table, kept up to date below them."""
+"""How far a run is: what is told of its cells, and what is shown of it.
+
+That is a line for each finished cell; on a terminal also a table, kept up to date below them.
+"""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
+from typing import Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from copy_eval.runs.events import CellEvent
 from copy_eval.runs.suite import Cell
+
+
+@dataclass(frozen=True)
+class CellEvent:
+    """What has just happened to a cell."""
+
+    cell: Cell
+    state: Literal["loading", "running", "done", "failed"]
+    """``loading``: the weights of the cell's model, before its first cell."""
+
+    prompts: int = 0
+    accuracy: float | str | None = None
+    """The share of exact matches, or why there is none."""
+
+    reason: str = ""
+    details: str = ""
+    """Of a failure: one line, and the traceback if it is not the user's to mend."""
+
+
+OnEvent = Callable[[CellEvent], None]
 
 
 class Progress:

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import yaml
 from tokenizers import Tokenizer
 
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.checkpoints import find_file, is_state_spaces, read_config, resolve_checkpoint
 from copy_eval.model_adapters.mamba import PILE_TOKENIZER
-from copy_eval.runs.evaluate import load_task
-from copy_eval.runs.suite import ModelEntry
-from copy_eval.runs.task_names import TASKS
+from copy_eval.runs.model_entries import ModelEntry
+from copy_eval.runs.task_loading import load_task, read_definition
 
 _BY_LENGTH = {
     "phonebook_copy_dashed": (12.63, 32, 0, 7),
@@ -62,7 +60,7 @@ class TokenCounter:
     def _count(self, name: str, tokenizer: str | None) -> PromptLengths:
         if tokenizer is None:
             return expect_tokens(name, self._settings, "the model's tokenizer cannot be had")
-        data = _read_definition(name)["custom_dataset"]
+        data = read_definition(name)["custom_dataset"]
         if data not in self._failed:
             try:
                 return count_tokens(load_task(name, self._settings), _load_tokenizer(tokenizer))
@@ -95,7 +93,7 @@ def expect_tokens(name: str, settings: Mapping[str, int | str], reason: str) -> 
         settings: of the suite; ``num_samples`` counts.
         reason: why they cannot be counted.
     """
-    definition = _read_definition(name)
+    definition = read_definition(name)
     bounds = definition["dataset_kwargs"]
     # SQuAD's last bucket has no upper bound; half as many tokens again is about its mean.
     length = (bounds["length"] + bounds.get("below", 2 * bounds["length"])) / 2 if "squad" in name else bounds["length"]
@@ -128,18 +126,3 @@ def find_tokenizer(entry: ModelEntry, revision: str | None) -> str | None:
 def _read_tokenizer(checkpoint: str, revision: str) -> str | None:
     file = find_file(checkpoint, "tokenizer.json", revision)
     return None if file is None else file.read_text(encoding="utf-8")
-
-
-def _read_definition(name: str) -> dict[str, Any]:
-    """Return what a task's YAML file and the one that it includes say; functions are left as their names."""
-    file = next(TASKS.rglob(f"{name}.yaml"))
-    definition: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), _Loader)
-    included = yaml.load((file.parent / definition["include"]).read_text(encoding="utf-8"), _Loader)
-    return included | definition
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads YAML with lm-eval's ``!function``."""
-
-
-_Loader.add_constructor("!function", lambda _, node: node.value)

@@ -19,10 +19,10 @@ from typing import Any
 
 import copy_eval
 from copy_eval.errors import UserError
-from copy_eval.runs.evaluate import evaluate_model
-from copy_eval.runs.events import CellEvent, OnEvent
-from copy_eval.runs.spreading import spread_over
-from copy_eval.runs.suite import Cell, ModelEntry
+from copy_eval.runs.evaluator import evaluate_model
+from copy_eval.runs.model_entries import ModelEntry, spread_over_gpus
+from copy_eval.runs.progress import CellEvent, OnEvent
+from copy_eval.runs.suite import Cell
 
 LOCAL = "local"
 """The address of a Ray that is started on this machine for this run."""
@@ -87,7 +87,7 @@ def evaluate_with_ray(
         mailbox = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=_on_node(ray)).remote()
         tasks: dict[Any, Sequence[Cell]] = {}
         for group in groups:
-            cells = [replace(cell, model=_spread(cell.model)) for cell in group]
+            cells = [replace(cell, model=spread_over_gpus(cell.model)) for cell in group]
             options = _resources(cells[0].model, nodes, len(groups))
             task = ray.remote(_evaluate_group).options(max_retries=_RETRIES, **options)
             tasks[task.remote(cells, dict(settings), out.resolve(), mailbox)] = cells
@@ -174,13 +174,6 @@ def _resources(entry: ModelEntry, nodes: Sequence[Mapping[str, Any]], models: in
         return {"num_gpus": gpus, "num_cpus": 1}
     cores = min(node["Resources"].get("CPU", 1) for node in nodes)
     return {"num_gpus": 0, "num_cpus": max(1, cores // -(-models // len(nodes)))}
-
-
-def _spread(entry: ModelEntry) -> ModelEntry:
-    """Return the entry with the argument that spreads it over its GPUs, if they are several and it has none itself."""
-    if entry.gpus is None or entry.gpus <= 1:
-        return entry
-    return replace(entry, model_args={**spread_over(entry.adapter, int(entry.gpus)), **entry.model_args})
 
 
 class _Mailbox:

@@ -10,7 +10,6 @@ checkpoints whose files have not changed.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,24 +19,17 @@ from typing import Any
 
 import yaml
 
+from copy_eval.checkpoint_fingerprint import fingerprint_model
 from copy_eval.errors import UserError
+from copy_eval.files import write_whole
 from copy_eval.measurement import model_of, requested_setup
 from copy_eval.runs.model_entries import folder_name
-from copy_eval.runs.suite import Cell, Suite
-from copy_eval.runs.suite_file import dump_suite
+from copy_eval.runs.suite import Cell, Suite, dump_suite, group_by_model
+from copy_eval.runs.task_loading import Prompts, load_task, prompts_of
 
 _SUITE = "suite.yaml"
 _FAILURES = "failures.jsonl"
 _WEIGHTS = ".weights"
-
-
-@dataclass(frozen=True)
-class Prompts:
-    """What a task asks: its version, the fingerprint of all its prompts, and how many of them are answered."""
-
-    version: str
-    sha256: str
-    count: int
 
 
 @dataclass(frozen=True)
@@ -83,7 +75,7 @@ def claim(out: Path, suite: Suite) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _write_whole(out / _SUITE, dump_suite(suite))
+        write_whole(out / _SUITE, dump_suite(suite))
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}") from error
 
@@ -91,11 +83,6 @@ def claim(out: Path, suite: Suite) -> None:
 def folder_of(out: Path, cell: Cell) -> Path:
     """Return the folder of a cell's model and revision."""
     return out / folder_name(cell.label)
-
-
-def weights_notes(out: Path, label: str) -> Path:
-    """Return the file that remembers the hashes of a model's files, see ``checkpoint_fingerprint``."""
-    return out / _WEIGHTS / folder_name(label)
 
 
 def read_done(folder: Path, on_unread: Callable[[str], object] = lambda _: None) -> Iterator[Result]:
@@ -159,12 +146,52 @@ def refuse_other_prompts(out: Path, prompts: Mapping[str, Prompts], on_unread: C
             raise UserError(f"{result.file} {what}: name another folder with --out")
 
 
+def left_to_do(
+    cells: Sequence[Cell],
+    settings: Mapping[str, int | str],
+    out: Path,
+    on_model: Callable[[str], object] = lambda _: None,
+) -> list[Cell]:
+    """Return the cells without a result in ``out``.
+
+    Args:
+        cells: those of one model and revision together.
+        settings: of the suite.
+        out: its folder of results.
+        on_model: is told the label of each model whose checkpoint is compared with its results.
+
+    Raises:
+        UserError: if a task's data cannot be had.
+    """
+    left: list[Cell] = []
+    for of_model in group_by_model(cells):
+        results = list(read_done(folder_of(out, of_model[0])))
+        weights = None
+        if results:
+            on_model(of_model[0].label)
+            with suppress(UserError):  # which is told when the model is loaded
+                weights = fingerprint_weights(of_model[0], out)
+        left += [
+            cell for cell in of_model if not is_done(cell, prompts_of(load_task(cell.task, settings)), weights, results)
+        ]
+    return left
+
+
 def is_done(cell: Cell, prompts: Prompts, weights: str | None, results: Sequence[Result]) -> bool:
     """Tell whether one of the ``results`` of the cell's folder is the cell's: the same measurement, and whole."""
     arguments = cell.model.arguments(cell.revision)
     setup = requested_setup(cell.model.adapter, arguments)
     asked = (model_of(arguments), setup, cell.task, prompts, weights)
     return any((result.model, result.setup, result.task, result.prompts, result.weights) == asked for result in results)
+
+
+def fingerprint_weights(cell: Cell, out: Path) -> str | None:
+    """Return the fingerprint of a cell's checkpoint, None for one on the hub; ``DIR/.weights`` remembers the hashes.
+
+    Raises:
+        UserError: if a file cannot be read.
+    """
+    return fingerprint_model(cell.model.arguments(cell.revision), out / _WEIGHTS / folder_name(cell.label))
 
 
 def write_result(folder: Path, task: str, report: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:
@@ -182,8 +209,8 @@ def write_result(folder: Path, task: str, report: Mapping[str, Any], samples: Se
     results = json.dumps(report, indent=2, default=handle_non_serializable, ensure_ascii=False)
     try:
         folder.mkdir(exist_ok=True)
-        _write_whole(folder / f"samples_{task}_{date}.jsonl", "".join(f"{line}\n" for line in lines))
-        _write_whole(folder / f"results_{date}.json", results)
+        write_whole(folder / f"samples_{task}_{date}.jsonl", "".join(f"{line}\n" for line in lines))
+        write_whole(folder / f"results_{date}.json", results)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}") from error
 
@@ -214,18 +241,8 @@ def write_failures(out: Path, failures: Sequence[Mapping[str, Any]]) -> None:
     file = out / _FAILURES
     try:
         if failures:
-            _write_whole(file, "".join(f"{json.dumps(failure)}\n" for failure in failures))
+            write_whole(file, "".join(f"{json.dumps(failure)}\n" for failure in failures))
         else:
             file.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {file}: {error.strerror}") from error
-
-
-def _write_whole(file: Path, text: str) -> None:
-    """Write a file under another name first, so that it is never seen half written."""
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -8,10 +8,13 @@ The YAML files name the pure functions that build the data and score an answer; 
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from lm_eval.api.task import ConfigurableTask
 
+from copy_eval.checkpoint_fingerprint import fingerprint_model
 from copy_eval.errors import UserError
 from copy_eval.over_context import OVER_CONTEXT, is_over_context, tokens_that_fit
 from copy_eval.tasks.fingerprint import fingerprint
@@ -85,6 +88,9 @@ class CopyTask(ConfigurableTask):
 
         self._check_context()
         self._check_tokenizer()
+        # lm-eval's own backends do not say which weights lay in a folder; what cannot be read is for them to tell.
+        with suppress(UserError):
+            self.config.metadata["weights_sha256"] = fingerprint_model(self.config.metadata)
         self._lm = None  # a task outlives the model, whose memory the next one needs
 
     def _check_context(self) -> None:
@@ -112,10 +118,12 @@ class CopyTask(ConfigurableTask):
         """Warn of a tokenizer that cannot write the answers, where they have to be written letter by letter."""
         if self.config.metadata.get("headline_metric"):
             return  # SQuAD's scores ignore case and space
-        if not hasattr(self._lm, "tok_encode") or not getattr(self._lm, "tokenizer", None):
-            return
+        tokenizer: Any = getattr(self._lm, "tokenizer", None) if hasattr(self._lm, "tok_encode") else None
+        if not hasattr(tokenizer, "all_special_ids"):
+            return  # none of transformers'
         answers = [instance.doc["answer"] for instance in self.instances]
-        if found := find_unreproducible(answers, self._lm.tok_encode, self._lm.tok_decode):
+        encode, decode = partial(tokenizer.encode, add_special_tokens=False), tokenizer.decode
+        if found := find_unreproducible(answers, encode, decode):
             _log.warning("%s", describe_unreproducible(self.task_name, answers, found))
 
     def process_results(self, doc: dict[str, Any], results: list[str]) -> dict[str, Any]:

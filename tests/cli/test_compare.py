@@ -32,7 +32,7 @@ def test_a_folder_of_two_models_is_one_line_and_exit_code_2(tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.startswith(
         "copy-eval: these are 2 models, revisions or ways of loading one, and one is needed; "
-        "name its folder or files: a ("
+        "name its folder or its files: a ("
     )
     assert error.count("\n") == 1
 

@@ -49,7 +49,7 @@ def test_a_hostile_name_is_never_a_formula_in_a_spreadsheet(tmp_path):
 
 def test_pool_adds_up_two_seeds(tmp_path, capsys):
     for date, (score, sha) in enumerate([(0.2, "1" * 64), (0.6, "2" * 64)]):
-        write_results(tmp_path, {10: score}, sha=sha, date=date)
+        write_results(tmp_path, {10: score}, sha=sha, date=date, metadata={"data_seed": date})
     assert main(["report", str(tmp_path), "--pool", "--out", str(tmp_path / "report")]) == 0
     assert "40.0 (31-50)" in capsys.readouterr().out
 

@@ -1,12 +1,14 @@
-"""A small suite of the packaged checkpoints, run once for all tests that only look at the results."""
+"""A small suite of the packaged checkpoints, run once for all tests that only look at the results; suites in files."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from copy_eval.runs.evaluator import run_suite
+from copy_eval.runs.model_entries import ModelEntry
 from copy_eval.runs.progress import Progress
-from copy_eval.runs.runner import run_suite
-from copy_eval.runs.suite import ModelEntry, Suite
+from copy_eval.runs.suite import Suite
 
 PYTHIA = ModelEntry("tiny-pythia", "pythia", "tiny-pythia", batch_size=4)
 MAMBA = ModelEntry("tiny-mamba", "mamba_ssm", "tiny-mamba", batch_size=4)
@@ -24,3 +26,21 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "results"
     assert run_suite(SUITE, out, Progress()) == []
     return out
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], str]:
+    """Write a suite's file and return its name."""
+
+    def write(text: str) -> str:
+        file = tmp_path / "suite.yaml"
+        file.write_text(text)
+        return str(file)
+
+    return write
+
+
+def make_checkpoints(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "config.json").write_text("{}")

@@ -1,11 +1,13 @@
+"""The lines of finished cells, and the table of what is left."""
+
 import time
 
 import pytest
 from rich.console import Console
 
-from copy_eval.runs.events import CellEvent
-from copy_eval.runs.progress import Progress
-from copy_eval.runs.suite import Cell, ModelEntry
+from copy_eval.runs.model_entries import ModelEntry
+from copy_eval.runs.progress import CellEvent, Progress
+from copy_eval.runs.suite import Cell
 
 MODEL = ModelEntry("small", "pythia", "tiny-pythia")
 SHORT, LONG = Cell(MODEL, None, "phonebook_copy_10"), Cell(MODEL, None, "phonebook_copy_20")
@@ -54,3 +56,18 @@ def test_a_failure_is_a_line_with_its_reason_and_counted(capsys):
     )
     assert (progress.done_before, progress.evaluated, progress.failed) == (1, 0, 1)
     assert "2 of 2" in shown(progress)
+
+
+def test_progress_names_each_cell_with_its_accuracy_and_its_failures(suite, capsys):
+    cell, other = suite.cells()[:2]
+    with Progress() as progress:
+        progress.start([cell, other], [cell, other], {cell.task: 10, other.task: 30})
+        progress.on_event(CellEvent(cell, "loading"))
+        progress.on_event(CellEvent(cell, "running", prompts=2))
+        progress.on_event(CellEvent(cell, "done", prompts=2, accuracy=0.5))
+        progress.on_event(CellEvent(other, "failed", reason="no [bold]memory"))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "tiny-pythia  phonebook_copy_10  0.500  (2 prompts, 0.0 s)",
+        "tiny-pythia  phonebook_reversed_10  FAILED: no [bold]memory",
+    ]

@@ -16,10 +16,11 @@ import torch
 from copy_eval.cli import main
 from copy_eval.errors import UserError
 from copy_eval.runs import ray_pool
+from copy_eval.runs.evaluator import run_suite
+from copy_eval.runs.model_entries import ModelEntry
 from copy_eval.runs.progress import Progress
 from copy_eval.runs.ray_pool import check_ray, evaluate_with_ray
-from copy_eval.runs.runner import run_suite
-from copy_eval.runs.suite import ModelEntry, Suite
+from copy_eval.runs.suite import Suite
 
 ray = pytest.importorskip("ray")
 from ray.cluster_utils import Cluster  # noqa: E402
@@ -89,7 +90,10 @@ def test_a_killed_worker_is_replaced_and_every_cell_is_there_once_as_without_ray
 
 
 def is_at_work(process: psutil.Process) -> bool:
-    return any("_evaluate_group" in part for part in process.cmdline())
+    try:
+        return any("_evaluate_group" in part for part in process.cmdline())
+    except psutil.NoSuchProcess:  # it ended after it was listed; a zombie counts as that
+        return False
 
 
 def test_bad_surroundings_are_one_line_each(local_ray, tmp_path):
@@ -120,22 +124,6 @@ def test_a_model_gets_a_gpu_where_there_is_one_or_its_share_of_the_cores(gpus, d
     nodes = [{"Resources": {"CPU": 8.0, "GPU": float(there)}}, {"Resources": {"CPU": 16.0, "GPU": float(there)}}]
     entry = ModelEntry("a", "pythia", "a", gpus=gpus, model_args={"device": device} if device else {})
     assert ray_pool._resources(entry, nodes, models=4) == given
-
-
-@pytest.mark.parametrize(
-    ("entry", "model_args"),
-    [
-        (ModelEntry("a", "pythia", "a"), {}),
-        (ModelEntry("a", "pythia", "a", gpus=0.5), {}),
-        (ModelEntry("a", "vllm", "a", gpus=1), {}),
-        (ModelEntry("a", "pythia", "a", gpus=2), {"parallelize": True}),
-        (ModelEntry("a", "hf", "a", gpus=2.0, model_args={"draft": 0}), {"parallelize": True, "draft": 0}),
-        (ModelEntry("a", "vllm", "a", gpus=4.0), {"tensor_parallel_size": 4}),
-        (ModelEntry("a", "sglang", "a", gpus=2, model_args={"tp_size": 1}), {"tp_size": 1}),
-    ],
-)
-def test_a_model_with_several_gpus_is_spread_over_them(entry, model_args):
-    assert ray_pool._spread(entry) == replace(entry, model_args=model_args)
 
 
 @pytest.mark.skipif(torch.accelerator.device_count() > 1, reason="has the GPUs that Ray only pretends to have here")

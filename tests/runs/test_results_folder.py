@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from copy_eval.errors import UserError
+from copy_eval.runs.model_entries import ModelEntry
 from copy_eval.runs.results_folder import (
-    Prompts,
     Result,
     claim,
     is_done,
@@ -18,7 +18,8 @@ from copy_eval.runs.results_folder import (
     refuse_other_suite,
     write_failures,
 )
-from copy_eval.runs.suite import Cell, ModelEntry, Suite
+from copy_eval.runs.suite import Cell, Suite
+from copy_eval.runs.task_loading import Prompts
 
 MODEL = ModelEntry("mine", "hf", "EleutherAI/pythia-410m", dtype="bfloat16")
 CELL = Cell(MODEL, "step1000", "phonebook_copy_10")

@@ -2,7 +2,9 @@
 
 import json
 import math
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from lm_eval.tasks import TaskManager
 from lm_eval.utils import make_table
 
 import copy_eval
+from copy_eval.checkpoint_fingerprint import fingerprint_checkpoint
 from copy_eval.errors import UserError
 from copy_eval.over_context import OVER_CONTEXT, refuse_over_context
 from copy_eval.packaged import PACKAGED
@@ -147,6 +150,14 @@ def test_prompts_that_lm_evals_own_backend_cuts_have_no_score(caplog: pytest.Log
     assert "phonebook_copy_20: 2 prompts exceed the model's context, and its backend cuts them" in caplog.text
 
 
+def test_the_weights_in_a_folder_are_noted_whatever_the_backend() -> None:
+    folder = PACKAGED / "tiny-pythia"
+    metadata = {"num_samples": 2, "pretrained": str(folder)}  # as lm-eval's command mixes in the model's arguments
+    results = evaluate(look_up, ["phonebook_copy_10"], metadata)
+    noted = results["configs"]["phonebook_copy_10"]["metadata"]["weights_sha256"]
+    assert noted == fingerprint_checkpoint(folder)
+
+
 def test_our_own_adapters_refuse_prompts_themselves() -> None:
     copy_eval.register()
     model_args = {"pretrained": "tiny-pythia", "max_length": 300}
@@ -161,21 +172,33 @@ def test_of_a_model_that_shows_no_tokens_nothing_is_known() -> None:
     assert context_of(results, "phonebook_copy_10") is False
 
 
+class _Characters:
+    """A tokenizer with the methods of transformers', a token for every so many characters."""
+
+    all_special_ids = ()
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:  # noqa: ARG002
+        return [ord(character) for character in text[:: self._step]]
+
+    def decode(self, tokens: list[int]) -> str:
+        return "".join(map(chr, tokens))
+
+
 class _SendsTokens(Respond):
     """What our tasks see of lm-eval's API models: a default context of 2,048 tokens, whatever the server's is."""
 
-    tokenizer: Any = object()
     max_length = 2047
 
     def __init__(self, tokenized_requests: bool, characters: int = 1) -> None:
         super().__init__(look_up)
-        self.tokenized_requests, self._characters = tokenized_requests, characters
+        self.tokenized_requests = tokenized_requests
+        self.tokenizer: Any = _Characters(characters)
 
     def tok_encode(self, text: str) -> list[int]:
-        return [ord(character) for character in text[:: self._characters]]
-
-    def tok_decode(self, tokens: list[int]) -> str:
-        return "".join(map(chr, tokens))
+        return self.tokenizer.encode(text)
 
 
 @pytest.mark.parametrize(("sends_tokens", "checked", "score"), [(True, True, OVER_CONTEXT), (False, False, 1.0)])
@@ -193,3 +216,39 @@ def test_a_tokenizer_that_cannot_write_the_answers_is_named(caplog: pytest.LogCa
     # Every other character is lost, as letters are with a tokenizer that normalises.
     simple_evaluate(_SendsTokens(True, characters=2), tasks=["phonebook_copy_10"], task_manager=task_manager)
     assert "phonebook_copy_10: the model's tokenizer cannot write 2 of 2 answers" in caplog.text
+
+
+class _Completions(BaseHTTPRequestHandler):
+    """An OpenAI-compatible server that says the same to every prompt."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        answer = {"choices": [{"index": place, "text": " 6"} for place, _ in enumerate(asked["prompt"])]}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("tokens", "checked", "score"), [(True, True, OVER_CONTEXT), (False, False, 0.0)])
+def test_lm_evals_own_api_model_cuts_at_2048_tokens_and_that_is_seen(
+    tokens: bool, checked: bool, score: object
+) -> None:
+    copy_eval.register()
+    server = HTTPServer(("127.0.0.1", 0), _Completions)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    model_args = {
+        "model": str(PACKAGED / "tiny-pythia"),
+        "base_url": f"http://127.0.0.1:{server.server_port}/v1/completions",
+        "tokenized_requests": tokens,
+    }
+    try:
+        tasks = ["phonebook_copy_10", "phonebook_copy_160"]
+        results = evaluate("local-completions", tasks, {"num_samples": 2}, model_args=model_args)
+    finally:
+        server.shutdown()
+    assert results["results"]["phonebook_copy_10"]["exact_match,none"] == 0.0
+    assert results["results"]["phonebook_copy_160"]["exact_match,none"] == score
+    assert context_of(results, "phonebook_copy_160") is checked

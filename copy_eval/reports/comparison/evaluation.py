@@ -91,10 +91,10 @@ def read_evaluation(paths: Iterable[Path]) -> Evaluation:
     models = results[["model", "revision", "setup", "label"]].drop_duplicates()
     if len(models) > 1:
         files = results.groupby("label", sort=False)["file"].first()
-        named = ", ".join(f"{label} ({Path(file).parent})" for label, file in files.head(5).items())
+        named = ", ".join(f"{label} ({file})" for label, file in files.head(5).items())
         raise UserError(
             f"these are {len(models)} models, revisions or ways of loading one, and one is needed; "
-            f"name its folder or files: {named}"
+            f"name its folder or its files: {named}"
         )
     model, revision, setup, label = models.iloc[0]
     date = results["date"].max().isoformat(timespec="seconds")

@@ -8,12 +8,13 @@ import pandas as pd
 from copy_eval.reports.statistics.power import LIKELY, detectable_drop
 
 
-def describe_sensitivity(rows: pd.DataFrame, alpha: float) -> Iterator[str]:
+def describe_sensitivity(rows: pd.DataFrame, alpha: float, allowed: float = 0.0) -> Iterator[str]:
     """Yield a line for each task: the smallest drop that is seen at one length, and at all lengths together.
 
     Args:
         rows: of a comparison, with ``comparison.COLUMNS``.
         alpha: level of significance of all its tests together, on the side of a drop.
+        allowed: a drop of no more than this does not count.
     """
     tested = rows[rows["p"].notna()]
     level = alpha / max(len(tested), 1)
@@ -25,10 +26,10 @@ def describe_sensitivity(rows: pd.DataFrame, alpha: float) -> Iterator[str]:
         if accuracy == 0:
             continue  # there is nothing to lose
         # Of lengths with unlike numbers of prompts, the fewest.
-        at_one = detectable_drop(int(lengths[["n_a", "n_b"]].min().min()), accuracy, churn, level)
+        at_one = detectable_drop(int(lengths[["n_a", "n_b"]].min().min()), accuracy, churn, level, allowed)
         seen = f"at one length {_points(at_one)}"
         if len(together):
-            at_all = detectable_drop(int(together[["n_a", "n_b"]].min().min()), accuracy, churn, level)
+            at_all = detectable_drop(int(together[["n_a", "n_b"]].min().min()), accuracy, churn, level, allowed)
             seen += f", at all lengths together {_points(at_all)}"
         yield f"{task}: the smallest drop that is seen with a probability of {LIKELY:.0%}: {seen}"
 

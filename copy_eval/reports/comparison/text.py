@@ -10,7 +10,7 @@ from tabulate import tabulate
 from copy_eval.measurement import describe_differences
 from copy_eval.reports.comparison.evaluation import Evaluation
 from copy_eval.reports.comparison.sensitivity import describe_sensitivity
-from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED
+from copy_eval.reports.frames.labels import CONTEXT_NOT_CHECKED, keep_printable
 from copy_eval.reports.frames.series import ALL_LENGTHS, length_names, length_unit
 from copy_eval.reports.statistics.accuracy import metric_title
 from copy_eval.reports.writing.markdown import escape
@@ -56,7 +56,7 @@ def _describe_models(a: Evaluation, b: Evaluation) -> Iterator[str]:
     same = (a.model, a.revision) == (b.model, b.revision)
     differences = describe_differences([a.setup, b.setup]) if same else ["", ""]
     for model, difference in zip((a, b), differences, strict=True):
-        label = f"{model.label} ({difference})" if difference else model.label
+        label = f"{model.label} ({keep_printable(difference)})" if difference else model.label
         checked = all(score.context_checked for score in model.scores)
         yield f"{label}, evaluated {model.date[:10]}" + ("" if checked else f", {CONTEXT_NOT_CHECKED}")
 

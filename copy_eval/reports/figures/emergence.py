@@ -10,7 +10,7 @@ from copy_eval.reports.figures.common import figure_settings, format_accuracy_ax
 from copy_eval.reports.figures.fonts import legend_names
 from copy_eval.reports.figures.styles import length_colours
 from copy_eval.reports.frames.series import describe_prompts, length_names, length_unit
-from copy_eval.reports.frames.training import trajectories, trajectory_name
+from copy_eval.reports.frames.training import trajectories, trajectory_names
 from copy_eval.reports.statistics.accuracy import metric_title
 
 
@@ -24,7 +24,7 @@ def plot_emergence(accuracy: pd.DataFrame) -> Figure:
         accuracy: rows of one series, as ``training.training_curves`` returns them.
     """
     trajectory = trajectories(accuracy)
-    names_of_models = {key: trajectory_name(rows.iloc[0]) for key, rows in accuracy.groupby(trajectory, sort=False)}
+    names_of_models = trajectory_names(accuracy)
     short = legend_names(names_of_models.values())
     names = length_names(accuracy)
     colours = length_colours(names)
@@ -33,7 +33,7 @@ def plot_emergence(accuracy: pd.DataFrame) -> Figure:
         panels = figure.subplots(len(names_of_models), 1, sharex=True, squeeze=False).flat
         for axes, (key, model) in zip(panels, names_of_models.items(), strict=True):
             rows = accuracy[trajectory == key]
-            for length, curve in rows.groupby("length"):
+            for length, curve in ((int(str(key)), curve) for key, curve in rows.groupby("length")):
                 refused = f" ({OVER_CONTEXT})" if curve["over_context"].all() else ""
                 _draw_curve(axes, curve.dropna(subset="accuracy"), colours[length], names[length] + refused)
             _format_axes(axes, rows)

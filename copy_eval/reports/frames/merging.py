@@ -72,15 +72,16 @@ def _pool(runs: pd.DataFrame) -> pd.DataFrame:
 def _pool_cell(rows: pd.DataFrame) -> pd.DataFrame:
     """Pool the runs of one cell, each distinct prompt counted once.
 
-    Only samples tell which prompts are the same. Prompts that are drawn from a text, of which there may be few, are
-    not pooled without them; generated ones, which never come twice, are added up.
+    Only samples tell which prompts are the same. Without them, prompts that are drawn from a text, of which there may
+    be few, are not pooled, nor are those of one seed, where fewer are the first of more; generated prompts of several
+    seeds are all different, and are added up.
     """
     # Two models that were pooled over the same runs have their samples in the same order.
     runs = rows[rows["metric"] == rows["headline"]].sort_values("prompts_sha256")
     samples = read_runs(runs.itertuples())
     if samples is not None:
         return _pool_samples(rows, distinct(samples))
-    if rows["text"].notna().any():
+    if rows["text"].notna().any() or runs["data_seed"].isna().any() or runs["data_seed"].duplicated().any():
         kept = rows.iloc[-1]
         _log.warning(
             "%s of %r is not pooled: without samples (--log_samples) nothing tells which prompts are the same; "

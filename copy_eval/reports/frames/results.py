@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tqdm import tqdm
 
 from copy_eval.errors import UserError
-from copy_eval.measurement import setup_of, share_weights
+from copy_eval.measurement import setup_of, share_weights, shown_facets
 from copy_eval.reports.frames.architectures import tell_architecture
 from copy_eval.reports.frames.labels import add_labels, keep_printable
 from copy_eval.reports.frames.merging import merge
@@ -45,6 +45,7 @@ COLUMNS = {
     "context_checked": "boolean",  # whether it is known that no prompt was cut; lm-eval's own backends cut
     "n": "Int64",  # prompts
     "task_version": "string",
+    "data_seed": "string",  # which prompts were drawn; missing where the run does not say
     "prompts_sha256": "string",  # fingerprint of the prompts; "pooled:..." if runs with several were pooled
     "date": "datetime64[us, UTC]",  # when the run began; of pooled runs, the newest
     "file": "string",  # path of the result file; of pooled runs, one a line
@@ -128,14 +129,18 @@ def _read_file(file: Path) -> tuple[list[dict[str, Any]], list[str]]:
     if not ours:
         return [], []
     try:
-        run = _describe_run(ResultFile.model_validate(report)) | {"file": str(file)}
+        run = _describe_run(ResultFile.model_validate(report), _weights_seen_by_tasks(report, ours))
+        run["file"] = str(file)
     except ValidationError as error:
         return [], [f"{file}: {first_problem(error)}"]
     rows: list[dict[str, Any]] = []
     problems = []
     for name in ours:
         try:
-            rows += [run | row for row in _task_rows(read_task(report, name))]
+            task = read_task(report, name)
+            shown = shown_facets(task.config.num_fewshot, task.config.description, task.config.gen_prefix)
+            setup = _as_json(json.loads(run["setup"]) | shown)
+            rows += [run | {"setup": setup} | row for row in _task_rows(task)]
         except ValidationError as error:
             problems.append(f"{file}, {name}: {first_problem(error)}")
         except ValueError as error:
@@ -150,7 +155,13 @@ def _has_fingerprint(report: Mapping[str, Any], name: str) -> bool:
     return isinstance(place, dict) and "prompts_sha256" in place
 
 
-def _describe_run(report: ResultFile) -> dict[str, Any]:
+def _weights_seen_by_tasks(report: Mapping[str, Any], ours: Iterable[str]) -> str | None:
+    """Return the fingerprint of the weights as our tasks noted it: lm-eval's own backends do not say it."""
+    noted = (report["configs"][name]["metadata"].get("weights_sha256") for name in ours)
+    return next((weights for weights in noted if isinstance(weights, str)), None)
+
+
+def _describe_run(report: ResultFile, weights: str | None) -> dict[str, Any]:
     """Return the columns that all tasks of a result file share."""
     config = report.config
     model_args = config.model_args or {}
@@ -159,7 +170,8 @@ def _describe_run(report: ResultFile) -> dict[str, Any]:
     model = report.model_name or config.model
     revision = str(config.model_revision or model_args.get("revision") or "main")
     step = re.fullmatch(r"step[-_]?(\d{1,15})", revision)
-    setup = setup_of(config.model_dump(), model_args, report.chat_template_sha, report.system_instruction_sha)
+    logged = config.model_dump() | {"weights_sha256": config.weights_sha256 or weights}
+    setup = setup_of(logged, model_args, report.chat_template_sha, report.system_instruction_sha)
     parameters = config.model_num_parameters or 0
     return {
         "model": model,
@@ -188,7 +200,8 @@ def _task_rows(task: Task) -> Iterator[dict[str, Any]]:
     metadata = task.config.metadata
     length = task.config.dataset_kwargs.length
     if metadata.headline_metric not in task.metrics:
-        raise ValueError(f"results has no {metadata.headline_metric}")
+        hint = " (--predict_only)" if "bypass" in task.metrics else ""
+        raise ValueError(f"results has no {metadata.headline_metric}{hint}")
     described = {
         # squad_by_length_100_150 and _400_plus are named after both bounds of their bucket.
         "task": keep_printable(re.sub(rf"_{length}(_[a-z0-9]+)?$", "", task.name)),
@@ -199,6 +212,7 @@ def _task_rows(task: Task) -> Iterator[dict[str, Any]]:
         "over_context": task.over_context,
         "n": task.samples.effective,
         "task_version": keep_printable(str(task.version)),
+        "data_seed": None if metadata.data_seed is None else keep_printable(str(metadata.data_seed)),
         "prompts_sha256": metadata.prompts_sha256,
         "samples_sha256": task.task_hash,
     }

@@ -5,6 +5,7 @@ Entries that no report reads may be anything.
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
@@ -46,7 +47,6 @@ class OurAdapter(_Entry):
     """What our adapters say of themselves."""
 
     adapter: Name
-    context_length: Annotated[int, Field(strict=True, ge=1)] | None = None
 
 
 class Config(_Entry):
@@ -59,6 +59,8 @@ class Config(_Entry):
     model_num_parameters: Parameters | None = None
     model_dtype: Text | None = None
     model_sha: Text | None = None
+    peft_sha: Text | None = None
+    delta_sha: Text | None = None
     weights_sha256: Text | None = None
     gen_kwargs: dict[str, Any] | Text | None = None
     copy_eval: OurAdapter | None = None
@@ -97,6 +99,8 @@ class Metadata(_Entry):
     length_tokenizer: Name | None = None
     length_tokenizer_sha256: Text = ""
     context_checked: Annotated[bool, Field(strict=True)] | None = None
+    weights_sha256: Text | None = None
+    data_seed: Text | Annotated[int, Field(strict=True)] | None = None
 
 
 class TaskConfig(_Entry):
@@ -104,6 +108,9 @@ class TaskConfig(_Entry):
 
     dataset_kwargs: DatasetArguments
     metadata: Metadata
+    num_fewshot: Annotated[int, Field(strict=True, ge=0)] | None = None
+    description: Text | None = None
+    gen_prefix: Text | None = None
 
 
 class Task(_Entry):
@@ -141,13 +148,16 @@ def _metrics(entries: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Any, Any]]
         metric, _, filter_name = key.partition(",")
         if filter_name and not metric.endswith("_stderr"):
             error = entries.get(f"{metric}_stderr,{filter_name}")
-            yield metric, ((None, None) if value == OVER_CONTEXT else (value, error))
+            # lm-eval writes 999 where --predict_only leaves nothing to score.
+            is_number = value != OVER_CONTEXT and metric != "bypass"
+            yield metric, ((value, error) if is_number else (None, None))
 
 
 def first_problem(error: ValidationError) -> str:
     """Return the first problem that was found, in one line: where it is, what was found there and what is wanted."""
     problem = error.errors(include_url=False, include_context=False)[0]
-    path = ".".join(map(str, problem["loc"]))
+    # Where several kinds of values would do, pydantic names the kind after the place.
+    path = ".".join(str(part) for part in problem["loc"] if not re.search(r"[\[(]|^(str|int|float|bool)$", str(part)))
     if problem["type"] == "missing":
         return f"{path} is missing"
     message = problem["msg"].removeprefix("Input ")

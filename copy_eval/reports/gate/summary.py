@@ -33,7 +33,7 @@ def summarise(judged: pd.DataFrame, baseline: Evaluation, now: Evaluation, max_d
         *_setups(baseline, now),
         f"A length, or a task whose lengths fell together, fails if its exact match is lower by more than "
         f"{max_drop:g}, significantly at {alpha:g}: one-sided exact tests, adjusted by Holm's method for {tests} tests",
-        *map(escape, describe_sensitivity(judged, alpha)),
+        *map(escape, describe_sensitivity(judged, alpha, max_drop)),
     ]
     notes = list(_notes(judged, max_drop))
     parts = [f"## copy-eval gate: {_verdict(judged)}", _bullets(about), _table(judged)]

@@ -33,7 +33,8 @@ def judge(baseline: Evaluation, now: Evaluation, max_drop: float, alpha: float) 
     changed, a gate fails by chance at most once in 1 / ``alpha`` times, however many lengths and tasks it has.
 
     A length without a right answer in the baseline cannot drop, and is not tested. One with so few that not even losing
-    all of them would be significant, although it could lose more than ``max_drop``, is unusable: it would always pass.
+    all of them would be significant at ``alpha``, although it could lose more than ``max_drop``, is unusable: it would
+    always pass.
 
     Args:
         baseline: A of the comparison.
@@ -52,18 +53,21 @@ def judge(baseline: Evaluation, now: Evaluation, max_drop: float, alpha: float) 
     if not 0 < alpha < 1:
         raise UserError(f"--alpha {alpha}: give a probability between 0 and 1, such as 0.01")
     rows = compare_scores(baseline, now, "drop", _NAMES)
-    rows["p"] = rows["p"].where(rows["accuracy_a"] > 0)
+    # By all that the baseline answered: of those prompts that the new run has too, it may have had none right.
+    before = {score.key: score.accuracy for score in baseline.scores}
+    keys = zip(rows["task_name"].fillna(""), rows["task_version"], rows["text"].fillna(""), strict=True)
+    own = pd.Series([before.get(key) for key in keys], rows.index, dtype="Float64").fillna(rows["accuracy_a"])
+    rows["p"] = rows["p"].where(own > 0)
     rows["p_adjusted"] = adjust_where_tested(rows["p"])
-    level = alpha / max(rows["p"].count(), 1)
-    verdicts = [_judge(row, max_drop, alpha, level) for row in rows.itertuples()]
+    verdicts = [_judge(row, accuracy, max_drop, alpha) for row, accuracy in zip(rows.itertuples(), own, strict=True)]
     rows["verdict"] = pd.array([verdict for verdict, _ in verdicts], dtype="string")
     notes = pd.Series([note for _, note in verdicts], rows.index, dtype="string")
     rows["note"] = notes.fillna(rows["note"])
     return rows
 
 
-def _judge(row: Any, max_drop: float, alpha: float, level: float) -> tuple[str, str | None]:
-    """Return the verdict on a length, and a note where the comparison leaves none; ``level`` is that of one test."""
+def _judge(row: Any, before: float, max_drop: float, alpha: float) -> tuple[str, str | None]:
+    """Return the verdict on a length whose accuracy was ``before``, and a note where the comparison leaves none."""
     if pd.isna(row.n_a):
         return NEW, None
     if pd.isna(row.n_b):
@@ -74,9 +78,9 @@ def _judge(row: Any, max_drop: float, alpha: float, level: float) -> tuple[str, 
         return UNUSABLE, "over the context now, not in the baseline"
     if row.difference < -max_drop - ROUNDING and row.p_adjusted < alpha:
         return DROP, None
-    if pd.notna(row.length) and pd.notna(row.p) and _least_p(row) >= level:
+    if pd.notna(row.length) and pd.notna(row.p) and _least_p(row) >= alpha:
         few = f"{row.right_a} of {row.n_a} prompts were right in the baseline, too few for any drop to be significant"
-        return (PASS, few) if row.accuracy_a <= max_drop + ROUNDING else (UNUSABLE, few)
+        return (PASS, few) if before <= max_drop + ROUNDING else (UNUSABLE, few)
     return PASS, None
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.figures.styles import length_colours
 from copy_eval.reports.frames.series import length_names, length_unit
-from copy_eval.reports.frames.training import training_curves, trajectories, trajectory_name
+from copy_eval.reports.frames.training import training_curves, trajectories, trajectory_names
 from copy_eval.reports.page.charts import training_chart
 from copy_eval.reports.page.models import Model
 from copy_eval.reports.page.sections import accuracy_cell, capitalise
@@ -53,18 +53,22 @@ def trainings(accuracy: pd.DataFrame, titles: Mapping[str, str], models: list[Mo
     """
     places = {model.label: model.place for model in models}
     found: dict[str, list[Training]] = {}
-    for series, rows in training_curves(accuracy).groupby("series"):
+    curves = training_curves(accuracy)
+    names = trajectory_names(curves)
+    for series, rows in curves.groupby("series"):
         # Lengths have one colour for all models of a series.
         colours = length_colours(length_names(rows))
         of_model = rows.groupby(trajectories(rows), sort=False)
         found[titles[str(series)]] = [
-            _training(f"training-{series}-{number}", of_one, colours, places)
-            for number, (_, of_one) in enumerate(of_model, start=1)
+            _training(f"training-{series}-{number}", names[str(key)], of_one, colours, places)
+            for number, (key, of_one) in enumerate(of_model, start=1)
         ]
     return found
 
 
-def _training(anchor: str, rows: pd.DataFrame, colours: Mapping[int, str], places: Mapping[str, int]) -> Training:
+def _training(
+    anchor: str, name: str, rows: pd.DataFrame, colours: Mapping[int, str], places: Mapping[str, int]
+) -> Training:
     rows = rows.sort_values(["step", "length"])
     lengths = length_names(rows)
     unit = length_unit(rows["task"].iloc[0])
@@ -77,13 +81,13 @@ def _training(anchor: str, rows: pd.DataFrame, colours: Mapping[int, str], place
     metric = metric_title(first["metric"])
     return Training(
         anchor=anchor,
-        name=trajectory_name(first),
+        name=name,
         models=sorted(places[label] for label in rows["label"].unique()),
         unit=unit,
         metric=metric,
         key=[
-            (name + (f" ({OVER_CONTEXT})" if refused[length] else ""), colours[length])
-            for length, name in lengths.items()
+            (shown + (f" ({OVER_CONTEXT})" if refused[length] else ""), colours[length])
+            for length, shown in lengths.items()
         ],
         chart=training_chart(curves, list(rows["step"].unique()), lengths, unit, colours, metric),
         table=_table(

@@ -3,9 +3,7 @@
 import gzip
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +13,7 @@ from typing import Any
 import datasets
 
 from copy_eval.errors import UserError
+from copy_eval.files import write_whole
 from copy_eval.tasks.hub import explain_failure
 
 DOCUMENTS = 2000
@@ -80,19 +79,9 @@ def fetch(source: Mapping[str, Any], count: int) -> Path:
             documents = [row["text"] for row in rows]
         if len(documents) < count:
             raise UserError(f"{source['path']} gave {len(documents)} documents, and {count} are needed: try again")
-        _write_whole(file, (json.dumps({"text": document}) + "\n" for document in documents))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, "".join(json.dumps({"text": document}) + "\n" for document in documents))
     return file
-
-
-def _write_whole(file: Path, lines: Iterable[str]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, unfinished = tempfile.mkstemp(dir=file.parent, prefix=file.name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.writelines(lines)
-        Path(unfinished).replace(file)
-    finally:
-        Path(unfinished).unlink(missing_ok=True)
 
 
 def _read_file(file: Path) -> Iterator[str]:

@@ -113,6 +113,7 @@ def test_a_folder_of_several_models_lists_them(tmp_path):
     for model in ("org/a", "org/b"):
         write_run(tmp_path, {10: "1"}, model=model)
     with pytest.raises(
-        UserError, match=r"2 models, revisions or ways of loading one.*org/a \(.*org__a\), org/b \(.*org__b\)"
+        UserError,
+        match=r"2 models, revisions or ways of.*org/a \(.*org__a.*json\), org/b \(.*org__b.*json\)",
     ):
         read_evaluation([tmp_path])

@@ -65,6 +65,16 @@ def test_json_has_every_column_and_null_for_what_is_missing(compared):
     assert content["lengths"][4]["accuracy_b"] is None
 
 
+def test_what_differs_between_two_setups_of_one_model_is_one_line_of_text(tmp_path):
+    sides = [
+        read_evaluation([write_run(tmp_path / side, {10: "1" * 9}, model_args={"pretrained": "m", "x": value})])
+        for side, value in (("a", "\ud800\x1b[2J"), ("b", "y"))
+    ]
+    text = render(compare(*sides), *sides, "table")
+    assert text.startswith("A = some/model (x=\\ud800\\x1b[2J), evaluated 1970-01-01\nB = some/model (x=y), evaluated")
+    text.encode()
+
+
 def test_f1_stands_beside_the_exact_match_of_squad(tmp_path):
     sides = []
     for model, f1 in (("a", 0.75), ("b", 0.625)):

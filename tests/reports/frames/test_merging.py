@@ -50,7 +50,7 @@ def test_pooled_runs_are_weighted_and_marked(tmp_path):
 
 def test_runs_without_samples_are_added_up_where_prompts_are_generated(tmp_path):
     for sha, date, score, stderr in ((SEED_1, 1.0, 0.2, 0.3), (SEED_2, 2.0, 0.6, 0.4)):
-        file = write_results(tmp_path, {10: score}, sha=sha, date=date)
+        file = write_results(tmp_path, {10: score}, sha=sha, date=date, metadata={"data_seed": int(date)})
         file.write_text(
             file.read_text().replace('"exact_match_stderr,none": "N/A"', f'"exact_match_stderr,none": {stderr}')
         )
@@ -93,6 +93,14 @@ def test_without_samples_prompts_from_a_text_are_not_pooled_and_a_line_says_so(t
     assert "is not pooled: without samples (--log_samples) nothing tells which prompts are the same" in caplog.text
 
 
+def test_fewer_prompts_of_the_same_seed_are_not_added_to_more(tmp_path, caplog):
+    for sha, date, score in ((SEED_1, 1.0, 1.0), (SEED_2, 2.0, 0.5)):
+        write_results(tmp_path, {10: score}, sha=sha, date=date, metadata={"data_seed": 1234})
+    (row,) = accuracies(read_results([tmp_path], pool=True)).itertuples()
+    assert (row.n, row.value) == (50, 0.5)
+    assert "is not pooled" in caplog.text
+
+
 def test_a_newer_run_on_fewer_of_the_same_prompts_does_not_count(tmp_path, caplog):
     full = write_run(tmp_path, {10: "1" * 20}, date=1.0)
     limited = write_run(tmp_path, {10: "0" * 4}, date=2.0)
@@ -126,6 +134,13 @@ def test_what_was_loaded_or_prompted_otherwise_is_a_row_of_its_own(tmp_path, oth
     assert sorted(rows["value"]) == [0.1, 1.0]
 
 
+def test_a_task_with_solved_examples_before_its_prompts_is_a_row_of_its_own(tmp_path):
+    write_results(tmp_path, {10: 1.0}, date=1.0)
+    other = write_results(tmp_path, {10: 0.1}, date=2.0)
+    other.write_text(other.read_text().replace('"dataset_kwargs"', '"num_fewshot": 2, "dataset_kwargs"'))
+    assert sorted(accuracies(read_results([tmp_path]))["label"]) == ["some/model", "some/model (num_fewshot=2)"]
+
+
 @pytest.mark.parametrize(
     "other",
     [{"device": "cuda"}, {"model_args": "pretrained=some/model,device=cpu,draft=0"}, {"batch_size": 16}],
@@ -143,6 +158,13 @@ def test_other_weights_under_one_name_are_rows_of_their_own_and_a_run_that_does_
     assert labels == ["some/model (weights aaaaaaaa)", "some/model (weights bbbbbbbb)", "some/model (weights unknown)"]
 
 
+def test_weights_that_a_task_noted_for_another_backend_count(tmp_path):
+    for date, weights in enumerate(("a" * 64, "b" * 64)):
+        write_results(tmp_path, {10: 0.5}, adapter="hf", date=date, metadata={"weights_sha256": weights})
+    labels = sorted(read_results([tmp_path])["label"].unique())
+    assert labels == ["some/model (weights aaaaaaaa)", "some/model (weights bbbbbbbb)"]
+
+
 def test_a_run_that_does_not_say_its_weights_had_the_only_ones_that_are_known(tmp_path):
     write_results(tmp_path, {10: 0.5}, date=1.0)
     write_results(tmp_path, {10: 0.7}, date=2.0, weights_sha256="a" * 64)
@@ -151,7 +173,7 @@ def test_a_run_that_does_not_say_its_weights_had_the_only_ones_that_are_known(tm
 
 def test_shares_of_wrong_answers_are_weighted_by_wrong_answers(tmp_path):
     for sha, date, score, share in ((SEED_1, 1.0, 0.0, 0.2), (SEED_2, 2.0, 0.8, 0.8)):
-        file = write_results(tmp_path, {10: score}, sha=sha, date=date)
+        file = write_results(tmp_path, {10: score}, sha=sha, date=date, metadata={"data_seed": int(date)})
         added = f'"wrong_is_other_entry,none": {share}, "x,none"'
         file.write_text(file.read_text().replace('"digit_accuracy,none"', added))
     frame = read_results([tmp_path], pool=True)
@@ -167,8 +189,8 @@ def test_the_same_prompts_are_not_pooled(tmp_path):
 
 
 def test_pooling_keeps_a_length_over_context_if_one_run_was(tmp_path):
-    write_results(tmp_path, {10: 0.2}, sha=SEED_1, date=1.0)
-    write_results(tmp_path, {10: "over context"}, sha=SEED_2, date=2.0)
+    write_results(tmp_path, {10: 0.2}, sha=SEED_1, date=1.0, metadata={"data_seed": 1})
+    write_results(tmp_path, {10: "over context"}, sha=SEED_2, date=2.0, metadata={"data_seed": 2})
     rows = accuracies(read_results([tmp_path], pool=True))
     assert rows["over_context"].tolist() == [True]
     assert rows["value"].isna().tolist() == [True]

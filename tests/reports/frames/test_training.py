@@ -1,4 +1,4 @@
-from copy_eval.reports.frames.training import training_curves
+from copy_eval.reports.frames.training import training_curves, trajectory_names
 from copy_eval.reports.report import build_report
 from tests.reports.result_files import write_results
 
@@ -13,6 +13,22 @@ def test_three_training_steps_make_a_curve_and_other_revisions_are_not_on_it(tmp
     found = curves(tmp_path, "step0", "main", "step64", "step1000")
     assert found["step"].unique().tolist() == [0, 64, 1000]
     assert len(found) == 6
+
+
+def test_of_a_step_with_several_weights_the_newest_counts(tmp_path):
+    for step in (1, 2, 3):
+        write_results(tmp_path, {10: 0.5}, model_revision=f"step{step}", date=step, weights_sha256=str(step) * 64)
+    write_results(tmp_path, {10: 0.9}, model_revision="step3", date=9, weights_sha256="9" * 64)
+    found = training_curves(build_report([tmp_path]).accuracy)
+    assert found[["step", "accuracy"]].to_numpy().tolist() == [[1, 0.5], [2, 0.5], [3, 0.9]]
+
+
+def test_trajectories_of_one_model_are_told_apart_by_name(tmp_path):
+    for step in range(1, 7):
+        dtype = "torch.float32" if step <= 3 else "torch.float16"
+        write_results(tmp_path, {10: 0.5}, model="org/m", model_revision=f"step{step}", date=step, model_dtype=dtype)
+    names = trajectory_names(training_curves(build_report([tmp_path]).accuracy))
+    assert list(names.values()) == ["org/m (float32)", "org/m (float16)"]
 
 
 def test_two_training_steps_make_no_curve(tmp_path):

@@ -58,11 +58,27 @@ def test_all_answers_wrong_on_two_prompts_a_length_do_not_pass(tmp_path):
     assert exit_code(judged) == 2
 
 
-@pytest.mark.parametrize(("max_drop", "verdict"), [(0.02, "unusable"), (0.03, "pass")])
+@pytest.mark.parametrize(("max_drop", "verdict"), [(0.02, "unusable"), (0.025, "pass")])
 def test_few_right_answers_are_unusable_unless_they_may_all_be_lost(tmp_path, max_drop, verdict):
-    judged = _judge(tmp_path, {10: "1" * 6 + "0" * 194}, {10: "0" * 200}, max_drop=max_drop)
+    judged = _judge(tmp_path, {10: "1" * 5 + "0" * 195}, {10: "0" * 200}, max_drop=max_drop)
     assert judged["verdict"].tolist() == [verdict]
     assert judged["note"].notna().all()
+
+
+def test_a_subset_of_which_the_baseline_had_none_right_tells_nothing(tmp_path):
+    lengths = (10, 20, 40, 80, 120, 160)
+    baseline = dict.fromkeys(lengths, "00" + "1" * 100 + "0" * 98)
+    judged = _judge(tmp_path, baseline, dict.fromkeys(lengths, "00"))
+    assert judged["verdict"].tolist() == ["unusable"] * 6 + ["pass"]
+    assert exit_code(judged) == 2
+
+
+def test_a_falling_curve_passes_against_itself(tmp_path):
+    curve = {
+        length: "1" * right + "0" * (200 - right)
+        for length, right in zip((10, 20, 40, 80, 120, 160), (190, 150, 100, 40, 9, 0), strict=True)
+    }
+    assert exit_code(_judge(tmp_path, curve, curve)) == 0
 
 
 def test_a_subset_of_the_prompts_is_judged_on_what_both_have(tmp_path):

@@ -41,5 +41,12 @@ def test_the_detectable_drop_is_seen_and_a_smaller_one_is_not(n, accuracy, churn
         assert mcnemar_power(n, max(drop - 0.002, 0), churn, alpha) < LIKELY
 
 
+def test_a_drop_of_no_more_than_the_allowed_is_never_seen():
+    # 24 of 1200 answers lost are significant, and no more than 2 points.
+    assert mcnemar_power(1200, 0.012, 0.0, 0.001) > 0.7
+    assert mcnemar_power(1200, 0.012, 0.0, 0.001, allowed=0.02) < 0.01
+    assert detectable_drop(1200, 0.9, 0.0, 0.001, allowed=0.02) > 0.02
+
+
 def test_two_prompts_detect_nothing():
     assert detectable_drop(2, 1.0, 0.0, 0.01) is None

@@ -1,5 +1,8 @@
-"""Where the content of a suite stands in its file, so that an error can name the line."""
+"""Reads YAML that people write: each value with its line, for errors, and checks of names and paths."""
 
+import os
+import re
+import unicodedata
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,8 +13,10 @@ from typing import Any
 import yaml
 
 from copy_eval.errors import UserError
+from copy_eval.tasks.settings import read_text
 
 _MERGE = "tag:yaml.org,2002:merge"  # of the key `<<`, which stands for other keys
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{([^{}]*)\})", re.ASCII)
 
 Place = tuple[Hashable, ...]
 """The keys and list positions that lead to a value: ``("models", 0, "pretrained")``."""
@@ -99,3 +104,49 @@ def refuse_unknown(name: object, known: Collection[str], kind: str, of: str = ""
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
     raise UserError(f"unknown {kind} {name!r}{of}; {hint}")
+
+
+def read_name(given: Mapping[str, object], key: str) -> str:
+    """Return the name that stands under ``key``: text in one line.
+
+    Raises:
+        UserError: if it is missing, empty, no text, has control characters, or is a template that was not filled in.
+    """
+    name = read_text(given, key)
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
+        raise UserError(f"{key} must be one line without control characters, not {name!r}")
+    if "{{" in name or "}}" in name:
+        raise UserError(f"{key}={name}: a template that was not filled in")
+    return name
+
+
+def read_path(given: Mapping[str, object], key: str) -> str:
+    """Return the path or hub id that stands under ``key``, with ``$NAME``, ``${NAME}`` and ``~`` filled in.
+
+    Raises:
+        UserError: as ``read_name``, and if a variable is not set or empty.
+    """
+    name = read_name(given, key)
+
+    def value_of(match: re.Match[str]) -> str:
+        variable = match[1] or match[2]
+        if not os.environ.get(variable):
+            state = "empty" if variable in os.environ else "not set"
+            raise UserError(f"{key}={name}: the variable {variable} is {state}")
+        return os.environ[variable]
+
+    expanded = _VARIABLE.sub(value_of, name)
+    return os.path.expanduser(expanded)  # noqa: PTH111 - a user who does not exist is an error to pathlib
+
+
+def locate(name: str, key: str, folder: Path) -> Path | None:
+    """Return the absolute path of what stands at ``name``, which may be relative to ``folder``; None if nothing does.
+
+    Raises:
+        UserError: if the system does not take it for a path.
+    """
+    path = folder / name
+    try:
+        return path.resolve() if path.exists() else None
+    except (OSError, RuntimeError) as error:  # too long, not allowed, a link to itself
+        raise UserError(f"{key}={name}: {getattr(error, 'strerror', None) or error}") from error

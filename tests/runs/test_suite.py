@@ -3,17 +3,17 @@
 import copy
 import pickle
 import random
-from pathlib import Path
 
 import pytest
 import yaml
 
 from copy_eval.errors import UserError
 from copy_eval.runs.results_folder import folder_of
-from copy_eval.runs.suite_file import SETTINGS, dump_suite, load_suite, packaged_suites, suite_of_options
+from copy_eval.runs.suite import SETTINGS, dump_suite, load_suite, packaged_suites, suite_of_options
 from copy_eval.tasks.c4 import dataset as c4
 from copy_eval.tasks.phonebook import dataset as phonebook
 from copy_eval.tasks.squad import dataset as squad
+from tests.runs.conftest import make_checkpoints
 
 GOOD = """\
 models:
@@ -26,22 +26,6 @@ tasks: [phonebook_copy_10, c4_copy_25]
 settings:
   num_samples: 8
 """
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write(text: str) -> str:
-        file = tmp_path / "suite.yaml"
-        file.write_text(text)
-        return str(file)
-
-    return write
-
-
-def make_checkpoints(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).mkdir(parents=True)
-        (folder / name / "config.json").write_text("{}")
 
 
 def test_a_cell_is_a_model_at_a_revision_on_a_task(write):
@@ -76,19 +60,6 @@ def test_cells_can_be_sent_to_another_process(write):
     cells = load_suite(write(GOOD), {}).cells()
     assert pickle.loads(pickle.dumps(cells)) == cells
     assert len({*cells, *pickle.loads(pickle.dumps(cells))}) == 4
-
-
-def test_a_pattern_is_a_model_for_each_folder_in_natural_order(write, tmp_path):
-    make_checkpoints(tmp_path / "runs", "step1000", "step512", "step64")
-    suite = load_suite(write("models: [{adapter: pythia, pretrained: runs/step*}]\ntasks: phonebook_copy"), {})
-    assert [model.name for model in suite.models] == ["step64", "step512", "step1000"]
-    assert suite.models[0].pretrained == str(tmp_path / "runs" / "step64")
-
-
-def test_models_of_a_pattern_are_told_apart_by_all_that_it_leaves_open_and_by_the_name(write, tmp_path):
-    make_checkpoints(tmp_path, "runs/a/final", "runs/b/final")
-    text = "models: [{name: mine, adapter: hf, pretrained: ./runs/*/final}]\ntasks: phonebook_copy"
-    assert [model.name for model in load_suite(write(text), {}).models] == ["mine-a/final", "mine-b/final"]
 
 
 def test_relative_paths_start_from_the_suites_own_folder(write, tmp_path):
@@ -212,19 +183,6 @@ def test_a_mistake_is_one_line_with_its_place(write, old, new, line):
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_without_a_checkpoint_is_named(write, tmp_path):
-    make_checkpoints(tmp_path, "runs/step1")
-    (tmp_path / "runs" / "logs").mkdir()
-    with pytest.raises(UserError, match=r"suite\.yaml:1: pretrained=runs/\*: .*/runs/logs has no config.json"):
-        load_suite(write("models: [{adapter: pythia, pretrained: runs/*}]\ntasks: phonebook_copy"), {})
-
-
-def test_a_folder_has_no_revisions(write, tmp_path):
-    make_checkpoints(tmp_path, "mine")
-    with pytest.raises(UserError, match=r"suite\.yaml:1: a folder has no revisions"):
-        load_suite(write("models: [{adapter: hf, pretrained: mine, revision: step1}]\ntasks: phonebook_copy"), {})
-
-
 @pytest.mark.parametrize(
     ("name", "message"),
     [("tinny", "unknown suite 'tinny'; did you mean 'tiny'?"), ("a/b.yaml", "no such suite file: a/b.yaml")],
@@ -338,6 +296,8 @@ def test_variables_and_the_home_are_filled_in(write, tmp_path, monkeypatch):
         ("pretrained: '${CKPT}/step*'", "", "1: pretrained=${CKPT}/step*: the variable CKPT is not set"),
         ("pretrained: $EMPTY/a", "", "1: pretrained=$EMPTY/a: the variable EMPTY is empty"),
         ("pretrained: a, model_args: {tokenizer: $CKPT}", "", "1: tokenizer=$CKPT: the variable CKPT is not set"),
+        ("pretrained: a, revision: $CKPT", "", "1: revision=$CKPT: the variable CKPT is not set"),
+        ("pretrained: a, revision: [b, $CKPT]", "", "1: revision=$CKPT: the variable CKPT is not set"),
         ("pretrained: a", "c4_path: $CKPT", "3: c4_path=$CKPT: the variable CKPT is not set"),
         ("pretrained: a", "squad_path: $CKPT", "3: squad_path=$CKPT: the variable CKPT is not set"),
         ("pretrained: a", "length_tokenizer: $CKPT", "3: length_tokenizer=$CKPT: the variable CKPT is not set"),
@@ -350,3 +310,12 @@ def test_a_variable_that_is_not_set_is_named(model, settings, line, write, monke
     with pytest.raises(UserError) as caught:
         load_suite(file, {})
     assert str(caught.value) == f"{file}:{line}"
+
+
+@pytest.mark.parametrize("length", ["abc", "[1]", "{a: 1}", "0", "2.5"])
+def test_a_context_that_is_no_length_is_named(length, write):
+    file = write(
+        f"models: [{{adapter: hf, pretrained: a, model_args: {{max_length: {length}}}}}]\ntasks: phonebook_copy"
+    )
+    with pytest.raises(UserError, match=f"{file}:1: max_length must be a whole number of at least 1"):
+        load_suite(file, {})

@@ -16,13 +16,11 @@ from safetensors.torch import load_file, save_file
 from copy_eval.checkpoint_fingerprint import fingerprint_checkpoint
 from copy_eval.packaged import PACKAGED
 from copy_eval.reports.frames.results import read_results
-from copy_eval.runs.evaluate import load_task
-from copy_eval.runs.events import CellEvent
+from copy_eval.runs.evaluator import run_suite
+from copy_eval.runs.model_entries import ModelEntry
 from copy_eval.runs.progress import Progress
 from copy_eval.runs.results_folder import claim
-from copy_eval.runs.runner import run_suite
-from copy_eval.runs.suite import ModelEntry
-from copy_eval.runs.task_names import TASKS
+from copy_eval.runs.task_loading import TASKS
 from tests.runs.conftest import MAMBA, PYTHIA
 
 
@@ -195,22 +193,3 @@ def test_a_task_without_its_text_fails_for_every_model_and_the_others_go_on(suit
     assert failure.cell.task == "c4_copy_25"
     assert "needs more text" in failure.reason
     assert reports(tmp_path / "results" / "tiny-pythia").keys() == {"phonebook_copy_10"}
-
-
-def test_the_prompts_of_a_task_are_made_once_for_all_models(suite):
-    assert load_task("phonebook_copy_10", suite.settings) is load_task("phonebook_copy_10", dict(suite.settings))
-
-
-def test_progress_names_each_cell_with_its_accuracy_and_its_failures(suite, capsys):
-    cell, other = suite.cells()[:2]
-    with Progress() as progress:
-        progress.start([cell, other], [cell, other], {cell.task: 10, other.task: 30})
-        progress.on_event(CellEvent(cell, "loading"))
-        progress.on_event(CellEvent(cell, "running", prompts=2))
-        progress.on_event(CellEvent(cell, "done", prompts=2, accuracy=0.5))
-        progress.on_event(CellEvent(other, "failed", reason="no [bold]memory"))
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == [
-        "tiny-pythia  phonebook_copy_10  0.500  (2 prompts, 0.0 s)",
-        "tiny-pythia  phonebook_reversed_10  FAILED: no [bold]memory",
-    ]

@@ -1,0 +1,253 @@
+"""Evaluates a suite: finds out what is left to do, has lm-eval do it, and keeps the list of what failed.
+
+The weights of a model load once for all its cells, and each cell is written as soon as it is done.
+"""
+
+import gc
+import inspect
+import subprocess
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import copy_eval
+from copy_eval.errors import UserError
+from copy_eval.runs.model_entries import ModelEntry
+from copy_eval.runs.progress import CellEvent, OnEvent, Progress
+from copy_eval.runs.results_folder import (
+    claim,
+    fingerprint_weights,
+    folder_of,
+    left_to_do,
+    refuse_other_prompts,
+    refuse_other_suite,
+    write_failures,
+    write_result,
+)
+from copy_eval.runs.suite import Cell, Suite, group_by_model
+from copy_eval.runs.task_loading import collector_off, load_task, prompts_of
+
+_BOOTSTRAP_ITERATIONS = 100_000  # the default of lm-eval's command; our metrics have standard errors in closed form
+_DEVICE = "cuda:0"  # the default of lm-eval's command; its backends take it for the CPU where there is no CUDA
+
+EvaluateAll = Callable[[Sequence[Sequence[Cell]], Mapping[str, int | str], Path, OnEvent], None]
+"""Evaluates groups of cells, each of one model and revision, and tells of every step in the calling process."""
+
+
+def evaluate_in_turn(
+    groups: Sequence[Sequence[Cell]], settings: Mapping[str, int | str], out: Path, on_event: OnEvent
+) -> None:
+    """Evaluate one model after the other in this process."""
+    for cells in groups:
+        evaluate_model(cells, settings, out, on_event)
+
+
+def run_suite(
+    suite: Suite, out: Path, progress: Progress, evaluate_all: EvaluateAll = evaluate_in_turn
+) -> list[CellEvent]:
+    """Evaluate the cells of a suite that have no result in ``out`` yet, and return the failures.
+
+    Raises:
+        UserError: if ``out`` holds results of another suite or of other prompts, or cannot be written.
+    """
+    refuse_other_suite(out, suite)
+    tasks, failures = _load_tasks(suite, progress)
+    if out.exists():
+        refuse_other_prompts(out, {name: prompts_of(task) for name, task in tasks.items()}, progress.say)
+    claim(out, suite)
+    cells = [cell for cell in suite.cells() if cell.task in tasks]
+    left = left_to_do(cells, suite.settings, out, lambda label: progress.prepare(f"comparing the weights of {label}"))
+    progress.start(suite.cells(), left, {name: _work(task) for name, task in tasks.items()})
+    for failure in failures:
+        progress.on_event(failure)
+    write_failures(out, [_failure_row(failure) for failure in failures])
+
+    def on_event(event: CellEvent) -> None:
+        progress.on_event(event)
+        if event.state == "failed":
+            failures.append(event)
+            write_failures(out, [_failure_row(failure) for failure in failures])
+
+    evaluate_all(group_by_model(left), suite.settings, out, on_event)
+    return failures
+
+
+def _load_tasks(suite: Suite, progress: Progress) -> tuple[dict[str, Any], list[CellEvent]]:
+    """Return the tasks whose prompts can be had, and a failure for every cell of the others."""
+    tasks: dict[str, Any] = {}
+    failures: list[CellEvent] = []
+    for name in suite.tasks:
+        progress.prepare(f"preparing the prompts of {name}")
+        try:
+            tasks[name] = load_task(name, suite.settings)
+        except UserError as error:
+            cells = [cell for cell in suite.cells() if cell.task == name]
+            failures.extend(CellEvent(cell, "failed", reason=str(error)) for cell in cells)
+    return tasks, failures
+
+
+def _work(task: Any) -> int:
+    """Return the characters of a task's prompts and answers: what its time is roughly proportional to."""
+    return sum(len(doc["prompt"]) + len(doc["answer"]) for doc in task.eval_docs)
+
+
+def _failure_row(failure: CellEvent) -> dict[str, str | None]:
+    return {
+        "model": failure.cell.model.name,
+        "revision": failure.cell.revision,
+        "task": failure.cell.task,
+        "reason": failure.reason,
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "details": failure.details,
+    }
+
+
+def evaluate_model(cells: Sequence[Cell], settings: Mapping[str, int | str], out: Path, on_event: OnEvent) -> None:
+    """Evaluate the cells of one model at one revision that have no result yet.
+
+    A cell that fails is an event with its reason; the others go on. It may run in another process: it needs nothing but
+    its arguments.
+
+    Args:
+        cells: at least one, all of the same model and revision.
+        settings: of the suite.
+        out: the suite's folder of results; it exists.
+        on_event: is told of every step, in this process.
+
+    Raises:
+        UserError: if results cannot be written: what follows would be lost.
+    """
+    left = left_to_do(cells, settings, out)
+    if not left:
+        return
+    on_event(CellEvent(left[0], "loading"))
+    try:
+        _evaluate_cells(left, settings, out, on_event)
+    finally:
+        _free_memory()
+
+
+def _evaluate_cells(cells: Sequence[Cell], settings: Mapping[str, int | str], out: Path, on_event: OnEvent) -> None:
+    try:
+        weights = fingerprint_weights(cells[0], out)
+        model = _LoadedModel(cells[0].model, cells[0].revision, weights)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other models go on
+        for cell in cells:
+            on_event(_failure(cell, error))
+        return
+    for cell in cells:
+        task = load_task(cell.task, settings)
+        on_event(CellEvent(cell, "running", prompts=len(task.eval_docs)))
+        try:
+            report, samples = model.evaluate(cell.task, task)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other cells go on
+            on_event(_failure(cell, error))
+            continue
+        write_result(folder_of(out, cell), cell.task, report, samples)
+        accuracy = report["results"][cell.task]["exact_match,none"]
+        on_event(CellEvent(cell, "done", prompts=len(samples), accuracy=accuracy))
+
+
+def _failure(cell: Cell, error: Exception) -> CellEvent:
+    if isinstance(error, UserError):
+        return CellEvent(cell, "failed", reason=str(error))
+    line = next(iter(str(error).strip().splitlines()), "")
+    details = "".join(traceback.format_exception(error))
+    return CellEvent(cell, "failed", reason=f"{type(error).__name__}: {line}", details=details)
+
+
+def _free_memory() -> None:
+    """Give a GPU's memory back before the next model loads."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+class _LoadedModel:
+    """A model as lm-eval loads it, with what lm-eval's result files say about it and its surroundings.
+
+    ``lm_eval.simple_evaluate`` does the same for a list of tasks at once. A task at a time, it would load the weights
+    or describe the surroundings anew for each of them, so its last part stands here again.
+    """
+
+    def __init__(self, entry: ModelEntry, revision: str | None, weights: str | None) -> None:
+        """Load a model; ``weights`` is the fingerprint of its checkpoint, None for one on the hub."""
+        copy_eval.register()
+        from lm_eval.api.registry import get_model
+
+        self._entry, self._weights = entry, weights
+        self._arguments = entry.arguments(revision)
+        self._device = str(self._arguments.get("device", _DEVICE))
+        options = {"batch_size": entry.batch_size} | ({} if "device" in self._arguments else {"device": _DEVICE})
+        with collector_off():
+            self._lm = get_model(entry.adapter).create_from_arg_obj(self._arguments, options)
+        if "disable_tqdm" in inspect.signature(self._lm.generate_until).parameters:
+            self._lm.generate_until = partial(self._lm.generate_until, disable_tqdm=True)
+        self._surroundings: dict[str, Any] = {}
+
+    def evaluate(self, name: str, task: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Return the report and the samples of one task, with the content of lm-eval's own files."""
+        from lm_eval.evaluator import evaluate
+        from lm_eval.loggers.evaluation_tracker import GeneralConfigTracker
+        from lm_eval.utils import hash_string
+
+        tracker = GeneralConfigTracker()
+        # Reports take a model's name from here: two entries for one checkpoint must not pass for one model.
+        named = self._entry.name != Path(self._entry.pretrained).name
+        tracker.log_experiment_args(
+            model_source=self._entry.adapter,
+            model_args={"pretrained": self._entry.name} if named else self._arguments,
+            system_instruction=None,
+            chat_template=None,
+            fewshot_as_multiturn=False,
+        )
+        date = time.time()
+        report = evaluate(self._lm, {"tasks": {name: task}}, bootstrap_iters=_BOOTSTRAP_ITERATIONS)
+        samples = report.pop("samples")[name]
+        hashes = "".join(sample["doc_hash"] + sample["prompt_hash"] + sample["target_hash"] for sample in samples)
+        tracker.log_end_time()
+        report |= {"config": self._config(), "date": date, **self._describe_surroundings()}
+        return report | {"task_hashes": {name: hash_string(hashes)}} | asdict(tracker), samples
+
+    def _config(self) -> dict[str, Any]:
+        """Return what ``lm_eval.simple_evaluate`` notes about the model; it would load the weights for each task."""
+        model_info = self._lm.get_model_info() if hasattr(self._lm, "get_model_info") else {}
+        return {
+            "model": self._entry.adapter,
+            "model_args": self._arguments,
+            **model_info,
+            "weights_sha256": self._weights,  # ours say it themselves
+            "batch_size": self._entry.batch_size,
+            "batch_sizes": list(getattr(self._lm, "batch_sizes", {}).values()),
+            "device": self._device,
+            "use_cache": None,
+            "limit": None,
+            "bootstrap_iters": _BOOTSTRAP_ITERATIONS,
+            "gen_kwargs": None,
+        }
+
+    def _describe_surroundings(self) -> dict[str, Any]:
+        """Return the versions and the tokenizer, gathered once: lm-eval runs some ten programs."""
+        if not self._surroundings:
+            from lm_eval.loggers.utils import add_env_info, add_tokenizer_info
+
+            self._surroundings["git_hash"] = _git_hash()
+            add_env_info(self._surroundings)
+            add_tokenizer_info(self._surroundings, self._lm)
+        return self._surroundings
+
+
+def _git_hash() -> str | None:
+    """Return the commit of the working directory; lm-eval's own function lets git complain where there is none."""
+    try:
+        done = subprocess.run(["git", "describe", "--always"], capture_output=True, text=True, check=False)
+    except OSError:  # no git
+        return None
+    return done.stdout.strip() or None

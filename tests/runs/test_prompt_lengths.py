@@ -1,0 +1,35 @@
+"""Lengths that are estimated without data, against counted ones."""
+
+import pytest
+
+from copy_eval.runs.prompt_lengths import expect_tokens
+from copy_eval.runs.task_loading import tasks_by_name
+
+
+@pytest.mark.parametrize(
+    ("task", "prompt", "answer"),
+    [
+        ("phonebook_copy_10", 130.6, 4.6),
+        ("phonebook_copy_1280", 13201.1, 4.6),
+        ("phonebook_copy_dashed_160", 2052.7, 6.9),
+        ("phonebook_reversed_80", 852.8, 4.6),
+        ("c4_copy_25", 55.6, 23.4),
+        ("c4_copy_shuffled_600", 1205.4, 598.6),
+        ("c4_copy_2400", 4805.5, 2398.5),
+        ("squad_by_length_150_200", 214.1, 4.6),
+        ("squad_by_length_400_plus", 609.5, 9.1),
+    ],
+)
+def test_lengths_without_data_are_near_the_counted_ones(task, prompt, answer):
+    # Counted with the GPT-NeoX tokenizer on the tasks' own data, parts of C4 and of SQuAD.
+    expected = expect_tokens(task, {}, "no data")
+    assert expected.prompts[0] == pytest.approx(prompt, rel=0.07)
+    assert expected.answers[0] - 1 == pytest.approx(answer, abs=5)
+    assert len(expected.prompts) == 200
+
+
+def test_every_task_has_an_estimate():
+    for name in {task for tasks in tasks_by_name().values() for task in tasks}:
+        lengths = expect_tokens(name, {"num_samples": 3}, "no data")
+        assert len(lengths.prompts) == len(lengths.answers) == 3
+        assert lengths.limit > lengths.answers[0]

@@ -17,7 +17,7 @@ from copy_eval.runs.prompt_lengths import PromptLengths, TokenCounter, find_toke
 from copy_eval.runs.suite import Cell, Suite, group_by_model
 
 _FLOAT32 = 4
-_AT_ONCE = 8192  # tokens that a state space model takes in at once: model_adapters/recurrent.py
+_AT_ONCE = 8192  # tokens that a state space model takes in at once: model_adapters/mamba_run.py
 _COLUMNS = ("model", "task", "prompts", "tokens", "longest", "FLOPs", "memory")
 _ALIGN = ("left", "left", *["right"] * 5)
 

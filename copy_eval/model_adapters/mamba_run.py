@@ -1,11 +1,11 @@
-"""How a batch goes through a state space model: with states of a fixed size, and without padding in any of them."""
+"""How a batch goes through transformers' Mamba or Mamba-2: with states of a fixed size, and no padding."""
 
 from collections.abc import Sequence
 
 import torch
 
 from copy_eval.model_adapters.drafting import width_filled
-from copy_eval.model_adapters.state_space_model import States, StateSpaceModel, empty_states, logits_of, take_in
+from copy_eval.model_adapters.mamba_forward import States, StateSpaceModel, empty_states, logits_of, take_in
 
 _AT_ONCE = 8192
 """Rows times tokens that are taken in at once, which bounds the memory."""
@@ -26,7 +26,7 @@ _FIRST_STRETCH = 32
 """Tokens of a draft that are taken in before the choices are looked at; each further stretch is twice as long."""
 
 
-class RecurrentRun:
+class MambaRun:
     """A batch in transformers' Mamba or Mamba-2.
 
     A draft is taken in after its row's tokens, so the states before it are at hand where the model rejects it: the part

@@ -3,6 +3,7 @@
 The Mamba runs through the adapters' forward pass, with a selective scan that has a gradient.
 """
 
+import hashlib
 import os
 import sys
 from functools import cache
@@ -102,4 +103,6 @@ def _compiled() -> ModuleType:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     flags = ["-O3", "-march=native", "-ffast-math", "-fopenmp-simd"]
     source = Path(__file__).with_name("selective_scan.cpp")
-    return cpp_extension.load("copy_eval_selective_scan", [str(source)], extra_cflags=flags)
+    # torch keeps what it compiled by the name alone, for every checkout on the machine.
+    version = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
+    return cpp_extension.load(f"copy_eval_selective_scan_{version}", [str(source)], extra_cflags=flags)

@@ -1,6 +1,7 @@
 """Finds and reads the files of a checkpoint: a packaged one, a folder, or a repository on the Hugging Face hub.
 
-Weight files are read without running code from them, and checked against the model before they go in.
+Weight files are read without running code from them, and checked against the model before they go in. Who only looks
+for a checkpoint, as a suite does, does not load torch.
 """
 
 import difflib
@@ -9,9 +10,8 @@ import pickle
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -22,10 +22,12 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from copy_eval.errors import UserError
 from copy_eval.packaged import PACKAGED
+
+if TYPE_CHECKING:
+    import torch
 
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """Tried in this order, each whole and then in shards."""
@@ -126,7 +128,7 @@ def is_state_spaces(checkpoint: str, config: dict[str, Any]) -> bool:
     )
 
 
-def read_weights(checkpoint: str, revision: str, subfolder: str) -> dict[str, torch.Tensor]:
+def read_weights(checkpoint: str, revision: str, subfolder: str) -> "dict[str, torch.Tensor]":
     """Return all tensors of a checkpoint by their own names, from one file or from shards with an index.
 
     Raises:
@@ -143,7 +145,7 @@ def read_weights(checkpoint: str, revision: str, subfolder: str) -> dict[str, to
     raise UserError(f"pretrained={checkpoint}: it has neither {' nor '.join(_WEIGHT_FILES)}, nor shards of them")
 
 
-def _read_shards(index: Path, find: Callable[[str], Path | None]) -> dict[str, torch.Tensor]:
+def _read_shards(index: Path, find: Callable[[str], Path | None]) -> "dict[str, torch.Tensor]":
     """Return the tensors that an index names, each from the file that it names for it."""
     weight_map = _read_json_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
@@ -164,12 +166,15 @@ def _read_shards(index: Path, find: Callable[[str], Path | None]) -> dict[str, t
     return tensors
 
 
-def _read_file(path: Path) -> dict[str, torch.Tensor]:
+def _read_file(path: Path) -> "dict[str, torch.Tensor]":
     """Return the tensors of a safetensors file or a PyTorch pickle, on the CPU.
 
     Raises:
         UserError: if the file is damaged, holds something else, or is a pickle that would execute code.
     """
+    import torch
+    from safetensors.torch import load_file
+
     try:
         if path.suffix == ".safetensors":
             tensors: Any = load_file(path)
@@ -189,7 +194,7 @@ def refuse_pickle(where: object) -> str:
     return f"{where}: refused, this pickle holds more than weights and could execute code; save them as safetensors"
 
 
-def load_checked(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], source: str, assign: bool) -> None:
+def load_checked(model: "torch.nn.Module", tensors: "Mapping[str, torch.Tensor]", source: str, assign: bool) -> None:
     """Put ``tensors`` into ``model``, all of them and nothing else.
 
     Args:
@@ -211,7 +216,7 @@ def load_checked(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], so
     model.load_state_dict(tensors, assign=assign)
 
 
-def check_shape(source: str, name: str, found: torch.Size, wanted: torch.Size) -> None:
+def check_shape(source: str, name: str, found: "torch.Size", wanted: "torch.Size") -> None:
     """Raise the ``UserError`` for a tensor whose shape is not what the config asks for."""
     if found != wanted:
         raise UserError(

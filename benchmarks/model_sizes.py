@@ -16,7 +16,6 @@ the state-spaces layout, in float32.
 
 import argparse
 import gc
-import json
 import random
 import tempfile
 from collections.abc import Sequence
@@ -25,7 +24,6 @@ from typing import Any
 
 import torch
 from lm_eval.models.huggingface import HFLM
-from safetensors.torch import save_file
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -47,7 +45,7 @@ from benchmarks.decoding import (
 from copy_eval.model_adapters.checkpoints import resolve_checkpoint
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.pythia import PythiaLM
-from copy_eval.model_adapters.state_spaces import name_as_state_spaces, translate_back
+from copy_eval.model_adapters.state_spaces_layout import write_state_spaces
 
 NEOX = {"model_type": "gpt_neox", "vocab_size": 50304, "max_position_embeddings": 2048}
 MAMBA = {"model_type": "mamba", "vocab_size": 50280, "tie_word_embeddings": False}
@@ -117,8 +115,11 @@ def run_model(
     del ours, hf
     gc.collect()
     if uses_kernels:
-        write_state_spaces(model, tokenizer, folder / "state-spaces")
-        print(compare_backends(folder / "state-spaces", requests, options.device), flush=True)
+        translated = folder / "state-spaces"
+        translated.mkdir()
+        write_state_spaces(model, translated)
+        tokenizer.save_pretrained(translated)
+        print(compare_backends(translated, requests, options.device), flush=True)
     return rows
 
 
@@ -158,15 +159,6 @@ def build_model(shape: dict[str, Any], order: Sequence[int] | None, dtype: torch
         head.weight.zero_()
         head.weight[words.roll(-1)] = norm(base.get_input_embeddings()(words))
     return model.to(dtype)
-
-
-def write_state_spaces(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write a Mamba of transformers in the state-spaces layout."""
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(translate_back(model.config)))
-    tensors = name_as_state_spaces(model.state_dict())
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
-    tokenizer.save_pretrained(folder)
 
 
 def compare_backends(folder: Path, requests: Sequence[Any], device: str | None) -> str:

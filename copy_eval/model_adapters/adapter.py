@@ -63,7 +63,8 @@ class ExactLM(CheckedLM):
         """
         self._most_rows: int | None = None
         super().__init__(pretrained, **options)
-        self._weights_sha256 = fingerprint_model({"pretrained": pretrained, **options})
+        # The weights are read once more for it, so only the process that writes the results does it.
+        self._weights_sha256 = fingerprint_model({"pretrained": pretrained, **options}) if self.rank == 0 else None
         self._trust = self._new_trust() if draft else None
 
     @property

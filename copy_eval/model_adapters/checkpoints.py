@@ -1,9 +1,16 @@
-"""Finds what ``pretrained=`` names: a packaged checkpoint, a folder, or a repository on the Hugging Face hub."""
+"""Finds and reads the files of a checkpoint: a packaged one, a folder, or a repository on the Hugging Face hub.
+
+Weight files are read without running code from them, and checked against the model before they go in. Who only looks
+for a checkpoint, as a suite does, does not load torch.
+"""
 
 import difflib
 import json
+import pickle
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
@@ -14,9 +21,16 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from safetensors import SafetensorError
 
 from copy_eval.errors import UserError
 from copy_eval.packaged import PACKAGED
+
+if TYPE_CHECKING:
+    import torch
+
+_WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+"""Tried in this order, each whole and then in shards."""
 
 
 def resolve_checkpoint(name: str) -> str:
@@ -80,10 +94,10 @@ def read_config(checkpoint: str, revision: str = "main", subfolder: str = "") ->
     path = find_file(checkpoint, "config.json", revision, subfolder)
     if path is None:
         raise UserError(f"pretrained={checkpoint}: it has no config.json")
-    return read_json_object(path)
+    return _read_json_object(path)
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
+def _read_json_object(path: Path) -> dict[str, Any]:
     """Return what a JSON file holds.
 
     Raises:
@@ -112,3 +126,99 @@ def is_state_spaces(checkpoint: str, config: dict[str, Any]) -> bool:
         f"pretrained={checkpoint}: its config.json is of neither layout, "
         "transformers' (model_type) nor state-spaces' (d_model, n_layer, vocab_size)"
     )
+
+
+def read_weights(checkpoint: str, revision: str, subfolder: str) -> "dict[str, torch.Tensor]":
+    """Return all tensors of a checkpoint by their own names, from one file or from shards with an index.
+
+    Raises:
+        UserError: if there are no weights or they cannot be read.
+    """
+    find = partial(find_file, checkpoint, revision=revision, subfolder=subfolder)
+    for filename in _WEIGHT_FILES:
+        path = find(filename)
+        if path is not None:
+            return _read_file(path)
+        index = find(f"{filename}.index.json")
+        if index is not None:
+            return _read_shards(index, find)
+    raise UserError(f"pretrained={checkpoint}: it has neither {' nor '.join(_WEIGHT_FILES)}, nor shards of them")
+
+
+def _read_shards(index: Path, find: Callable[[str], Path | None]) -> "dict[str, torch.Tensor]":
+    """Return the tensors that an index names, each from the file that it names for it."""
+    weight_map = _read_json_object(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise UserError(f"{index}: it has no weight_map, which says what stands in which file")
+    for filename in weight_map.values():
+        if not isinstance(filename, str) or filename in ("", "..") or filename != Path(filename).name:
+            raise UserError(f"{index}: it names {filename!r}, and a shard is a file in the same folder")
+    tensors = {}
+    for filename in sorted(set(weight_map.values())):
+        path = find(filename)
+        if path is None:
+            raise UserError(f"{index}: it names {filename}, which is not there")
+        shard = _read_file(path)
+        for name in (name for name, place in weight_map.items() if place == filename):
+            if name not in shard:
+                raise UserError(f"{index}: it places {name} in {filename}, which does not hold it")
+            tensors[name] = shard[name]
+    return tensors
+
+
+def _read_file(path: Path) -> "dict[str, torch.Tensor]":
+    """Return the tensors of a safetensors file or a PyTorch pickle, on the CPU.
+
+    Raises:
+        UserError: if the file is damaged, holds something else, or is a pickle that would execute code.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            tensors: Any = load_file(path)
+        else:
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(refuse_pickle(path)) from error
+    except (SafetensorError, RuntimeError, EOFError) as error:
+        raise UserError(f"{path}: damaged, or not a file of weights") from error
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+        raise UserError(f"{path}: not a dictionary of tensors")
+    return tensors
+
+
+def refuse_pickle(where: object) -> str:
+    """Return the line for a pickle that does not hold plain weights."""
+    return f"{where}: refused, this pickle holds more than weights and could execute code; save them as safetensors"
+
+
+def load_checked(model: "torch.nn.Module", tensors: "Mapping[str, torch.Tensor]", source: str, assign: bool) -> None:
+    """Put ``tensors`` into ``model``, all of them and nothing else.
+
+    Args:
+        model: takes the tensors; may lie on the meta device if ``assign``.
+        tensors: by the model's own names.
+        source: the checkpoint, for the error line.
+        assign: make the tensors the model's parameters instead of copying them (keeps their dtype).
+
+    Raises:
+        UserError: at the first tensor that is missing, unexpected, or of another shape than the config says.
+    """
+    wanted = model.state_dict()
+    for name, tensor in wanted.items():
+        if name not in tensors:
+            raise UserError(f"{source}: the weights lack {name}, which its config.json asks for")
+        check_shape(source, name, tensors[name].shape, tensor.shape)
+    if extra := sorted(tensors.keys() - wanted.keys()):
+        raise UserError(f"{source}: the weights hold {extra[0]}, for which its config.json has no place")
+    model.load_state_dict(tensors, assign=assign)
+
+
+def check_shape(source: str, name: str, found: "torch.Size", wanted: "torch.Size") -> None:
+    """Raise the ``UserError`` for a tensor whose shape is not what the config asks for."""
+    if found != wanted:
+        raise UserError(
+            f"{source}: {name} has shape {tuple(found)} in the weights, but its config.json asks for {tuple(wanted)}"
+        )

@@ -19,7 +19,47 @@ from copy_eval.model_adapters.drafting import Drafter, Trust
 
 
 class Run(Protocol):
-    """One batch on its way through a model; it holds the model's state of each row."""
+    r"""One batch on its way through a model; it holds the model's state of each row.
+
+    An architecture is added by writing one. This run works for any causal model of transformers. The state of a row is
+    its text, which goes through the model from the start at each step:
+
+    >>> class FromTheStart:
+    ...     takes_drafts = True
+    ...
+    ...     def __init__(self, model):
+    ...         self.model, self.texts, self.passes = model, None, 0
+    ...
+    ...     def feed(self, tokens, drafts):
+    ...         before = self.texts or [[] for _ in tokens]
+    ...         self.texts = [[*text, *new, *draft] for text, new, draft in zip(before, tokens, drafts)]
+    ...         self.drafted = [len(draft) for draft in drafts]
+    ...         self.passes += 1
+    ...         choices = [self.model(torch.tensor([text])).logits[0].argmax(-1).tolist() for text in self.texts]
+    ...         return [chosen[-1 - drafted :] for chosen, drafted in zip(choices, self.drafted)]
+    ...
+    ...     def keep(self, rows, accepted):
+    ...         ends = [len(self.texts[row]) - self.drafted[row] + count for row, count in zip(rows, accepted)]
+    ...         self.texts = [self.texts[row][:end] for row, end in zip(rows, ends)]
+
+    The loop does the rest. A right draft gives the first answer at once; the draft of the second is wrong and left:
+
+    >>> from transformers import AutoModelForCausalLM, AutoTokenizer
+    >>> from copy_eval.packaged import PACKAGED
+    >>> tokenizer = AutoTokenizer.from_pretrained(PACKAGED / "tiny-pythia")
+    >>> model = AutoModelForCausalLM.from_pretrained(PACKAGED / "tiny-pythia")
+    >>> book = "Mary Lopez: 8323456789\nJohn Lopez: 9275516226\n\n"
+    >>> prompts = [tokenizer.encode(book + asked) for asked in ("Mary Lopez:", "To Mary Lopez:")]
+    >>> line = StopRule(tokenizer, until=["\n"], end_tokens=[])
+    >>> for trust in (Trust(), None):
+    ...     run = FromTheStart(model)
+    ...     answers = decode_greedily(run, prompts, limits=[20, 20], stop_rule=line, trust=trust)
+    ...     print([tokenizer.decode(answer.tokens) for answer in answers], "in", run.passes, "passes")
+    [' 8323456789\n', ' 8323456789\n'] in 6 passes
+    [' 8323456789\n', ' 8323456789\n'] in 11 passes
+
+    An adapter hands it out: a subclass of ``ExactLM`` whose ``_new_run`` returns ``FromTheStart(self.model)``.
+    """
 
     @property
     def takes_drafts(self) -> bool:

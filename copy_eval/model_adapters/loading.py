@@ -1,6 +1,10 @@
-"""Loads a checkpoint as lm-eval's ``HFLM`` does, with checked arguments and errors of one line."""
+"""Loads a checkpoint as lm-eval's ``HFLM`` does, with checked arguments and errors of one line.
+
+With ``peft=``, what PEFT has trained (LoRA and its kin) goes on top of the model's weights.
+"""
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,9 +16,13 @@ from transformers import PreTrainedModel
 
 from copy_eval.errors import UserError, first_line
 from copy_eval.model_adapters.arguments import choose_device, choose_dtype, is_given, refuse_arguments
-from copy_eval.model_adapters.checkpoints import is_state_spaces, read_config, resolve_checkpoint
-from copy_eval.model_adapters.peft_weights import add_peft_weights, refuse_virtual_tokens
-from copy_eval.model_adapters.weights import check_shape, refuse_pickle
+from copy_eval.model_adapters.checkpoints import (
+    check_shape,
+    is_state_spaces,
+    read_config,
+    refuse_pickle,
+    resolve_checkpoint,
+)
 
 
 class CheckedLM(HFLM):
@@ -72,7 +80,7 @@ class CheckedLM(HFLM):
             backend="causal",
             **options,
         )
-        refuse_virtual_tokens(self.model)
+        _refuse_virtual_tokens(self.model)
         if self.device.type == "cpu" and hasattr(self, "accelerator"):
             # `HFLM` shares out the work of `accelerate launch` among GPUs only.
             self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
@@ -101,7 +109,7 @@ class CheckedLM(HFLM):
     def _create_model(self, pretrained: str, *, peft: str | None = None, **options: Any) -> None:
         self._load_weights(pretrained, **options)
         if peft:
-            self._model = add_peft_weights(self.model, peft, options["revision"], len(self.tokenizer))
+            self._model = _add_peft_weights(self.model, peft, options["revision"], len(self.tokenizer))
 
     def _load_weights(self, pretrained: str, **options: Any) -> None:
         """Load the model as ``HFLM`` does, with all its weights."""
@@ -125,3 +133,44 @@ class CheckedLM(HFLM):
             check_shape(pretrained, name, in_file, in_config)
         if missing := sorted(found["missing_keys"]):
             raise UserError(f"{pretrained}: the weights lack {missing[0]}, which its config.json asks for")
+
+
+def _add_peft_weights(model: PreTrainedModel, source: str, revision: str, vocabulary: int) -> Any:
+    """Return the model wrapped by PEFT; its modules are changed in place.
+
+    Args:
+        model: transformers' own.
+        source: a folder or hub id, as ``PeftModel.save_pretrained`` writes it.
+        revision: on the hub.
+        vocabulary: tokens of the tokenizer; where some were added in training, the embedding grows to as many rows.
+
+    Raises:
+        UserError: if PEFT is not installed, or its weights are not there or not for this model.
+    """
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise UserError(f"peft={source}: PEFT is not installed; pip install peft") from error
+    if model.config.get_text_config().vocab_size < vocabulary:
+        model.resize_token_embeddings(vocabulary)
+    try:
+        with warnings.catch_warnings():
+            # PEFT would go on with weights that it draws itself.
+            warnings.filterwarnings("error", message="Found missing adapter keys")
+            return PeftModel.from_pretrained(model, source, revision=revision)
+    except (OSError, ValueError, RuntimeError, UserWarning) as error:
+        what = " ".join(str(error).split())
+        raise UserError(f"peft={source}: {what[:300]}") from error
+
+
+def _refuse_virtual_tokens(model: Any) -> None:
+    """Refuse a model that PEFT gave a prompt of its own: only weights are followed at every step.
+
+    Raises:
+        UserError: if it has one.
+    """
+    config = getattr(model, "active_peft_config", None)
+    if config is not None and config.is_prompt_learning:
+        raise UserError(
+            f"peft: {config.peft_type.value} puts tokens of its own before each prompt; LoRA and its kin work"
+        )

@@ -10,21 +10,19 @@ from transformers import Mamba2Config, MambaConfig, PretrainedConfig
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.adapter import ExactLM
 from copy_eval.model_adapters.arguments import is_given
-from copy_eval.model_adapters.checkpoints import find_file
+from copy_eval.model_adapters.checkpoints import find_file, read_weights
 from copy_eval.model_adapters.decoding import Answer, Run
 from copy_eval.model_adapters.drafting import Trust
-from copy_eval.model_adapters.kernels import KernelRun, build_kernel_model, have_kernels
-from copy_eval.model_adapters.recurrent import RecurrentRun
-from copy_eval.model_adapters.state_space_model import empty_states, find_state_space_model, logits_of, take_in
-from copy_eval.model_adapters.state_spaces import (
+from copy_eval.model_adapters.mamba_forward import empty_states, find_state_space_model, logits_of, take_in
+from copy_eval.model_adapters.mamba_kernels import KernelRun, StepGraphs, build_kernel_model, have_kernels
+from copy_eval.model_adapters.mamba_run import MambaRun
+from copy_eval.model_adapters.state_spaces_layout import (
     build_transformers_model,
     is_hybrid,
     name_as_state_spaces,
-    read_state_spaces,
     translate_back,
     translate_config,
 )
-from copy_eval.model_adapters.step_graphs import StepGraphs
 
 _log = logging.getLogger(__name__)
 
@@ -124,7 +122,7 @@ class MambaLM(ExactLM):
                     f"{name}= is for transformers' layout only, and {pretrained} has the state-spaces layout; leave it "
                     "out, or save the model in the other: MambaLM(...).model.save_pretrained(folder)"
                 )
-        tensors = read_state_spaces(pretrained, options["revision"], options["subfolder"])
+        tensors = read_weights(pretrained, options["revision"], options["subfolder"])
         dtype = options["dtype"]
         if dtype == "auto":
             dtype = next(iter(tensors.values())).dtype
@@ -159,7 +157,7 @@ class MambaLM(ExactLM):
     def _new_run(self, room: int) -> Run:
         model = find_state_space_model(self.model)
         if model is not None:
-            return RecurrentRun(model, self.device)
+            return MambaRun(model, self.device)
         return KernelRun(self.model, self.device, room, self._step_graphs)
 
     def _new_trust(self) -> Trust:

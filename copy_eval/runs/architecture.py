@@ -19,7 +19,7 @@ from transformers import (
 
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.checkpoints import is_state_spaces, read_config, resolve_checkpoint
-from copy_eval.model_adapters.state_spaces import is_hybrid, translate_config
+from copy_eval.model_adapters.state_spaces_layout import is_hybrid, translate_config
 
 _HYBRID_KEYS = ("attn_layer_idx", "attn_cfg", "d_intermediate")
 

@@ -11,13 +11,13 @@ from tabulate import tabulate
 
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.arguments import choose_device, choose_dtype
+from copy_eval.model_adapters.mamba_run import TOKENS_AT_ONCE
 from copy_eval.runs.architecture import Architecture, read_architecture
 from copy_eval.runs.model_entries import ModelEntry
 from copy_eval.runs.prompt_lengths import PromptLengths, TokenCounter, find_tokenizer
 from copy_eval.runs.suite import Cell, Suite, group_by_model
 
 _FLOAT32 = 4
-_AT_ONCE = 8192  # tokens that a state space model takes in at once: model_adapters/recurrent.py
 _COLUMNS = ("model", "task", "prompts", "tokens", "longest", "FLOPs", "memory")
 _ALIGN = ("left", "left", *["right"] * 5)
 
@@ -72,7 +72,9 @@ def peak_memory(model: Architecture, lengths: PromptLengths, rows: int, bytes_a_
     states = 2 * rows * model.state * _FLOAT32
     logits = rows * (answer + 1) * model.vocabulary * bytes_a_number
     tokens = rows * (longest + answer)
-    work = min(tokens, _AT_ONCE) * model.alive * _FLOAT32 if model.state else tokens * model.alive * bytes_a_number
+    work = (
+        min(tokens, TOKENS_AT_ONCE) * model.alive * _FLOAT32 if model.state else tokens * model.alive * bytes_a_number
+    )
     return model.parameters * bytes_a_number + cache + states + logits + work
 
 

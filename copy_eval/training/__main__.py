@@ -10,13 +10,10 @@ from transformers import GPTNeoXForCausalLM, MambaForCausalLM, PreTrainedTokeniz
 
 from copy_eval.tasks.phonebook.names import draw_full_name
 from copy_eval.tasks.sampling import example_rng
-from copy_eval.training.batches import BatchSampler
-from copy_eval.training.card import measure, write_card
-from copy_eval.training.corpus import read_corpus
-from copy_eval.training.export import export_checkpoint
+from copy_eval.training.data import BatchSampler, read_corpus, train_tokenizer
+from copy_eval.training.export import export_checkpoint, measure, write_card
 from copy_eval.training.loop import train
 from copy_eval.training.models import build_mamba, build_pythia
-from copy_eval.training.tokenizer import train_tokenizer
 
 _NAMES_FOR_TOKENIZER = 24_000
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from copy_eval.training.batches import ENGLISH_ONLY_FROM, Batch, BatchSampler
+from copy_eval.training.data import ENGLISH_ONLY_FROM, Batch, BatchSampler
 from copy_eval.training.models import hidden_states
 
 _LEARNING_RATE = 2e-3
@@ -32,7 +32,7 @@ _PROBES = (
 
 
 @dataclass(slots=True)
-class Run:
+class TrainingState:
     """What a run has to remember to go on: the parts that learn, the data it draws, and how far it is."""
 
     model: PreTrainedModel
@@ -74,40 +74,40 @@ def train(model: PreTrainedModel, sampler: BatchSampler, probe: BatchSampler, to
         checkpoint: written every now and then.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.05)
-    run = Run(model, optimizer, sampler)
+    state = TrainingState(model, optimizer, sampler)
     if checkpoint.exists():
-        run.restore(checkpoint)
+        state.restore(checkpoint)
     held_out = [probe.draw_exact(kind, length, examples=32) for kind, length in _PROBES]
-    with tqdm(total=tokens, initial=run.tokens_seen, unit="tok", unit_scale=True, smoothing=0.05) as bar:
-        while run.tokens_seen < tokens:
-            loss, seen = _take_step(run, run.tokens_seen / tokens)
+    with tqdm(total=tokens, initial=state.tokens_seen, unit="tok", unit_scale=True, smoothing=0.05) as bar:
+        while state.tokens_seen < tokens:
+            loss, seen = _take_step(state, state.tokens_seen / tokens)
             bar.update(seen)
-            if run.step % 20 == 0:
-                bar.set_postfix(loss=f"{loss:.3f}", step=run.step)
-            if run.step % _STEPS_BETWEEN_CHECKPOINTS == 0:
-                run.save(checkpoint)
-                bar.write(f"step {run.step}, {run.tokens_seen / 1e6:.1f}M tokens: {_describe(model, held_out)}")
-    run.save(checkpoint)
-    print(f"finished after {run.step} steps: {_describe(model, held_out)}")
+            if state.step % 20 == 0:
+                bar.set_postfix(loss=f"{loss:.3f}", step=state.step)
+            if state.step % _STEPS_BETWEEN_CHECKPOINTS == 0:
+                state.save(checkpoint)
+                bar.write(f"step {state.step}, {state.tokens_seen / 1e6:.1f}M tokens: {_describe(model, held_out)}")
+    state.save(checkpoint)
+    print(f"finished after {state.step} steps: {_describe(model, held_out)}")
 
 
-def _take_step(run: Run, progress: float) -> tuple[float, int]:
+def _take_step(state: TrainingState, progress: float) -> tuple[float, int]:
     """Learn from one phonebook batch and one copy batch; return the loss and the tokens that were read."""
-    for group in run.optimizer.param_groups:
-        group["lr"] = _LEARNING_RATE * _schedule(run.step, progress)
+    for group in state.optimizer.param_groups:
+        group["lr"] = _LEARNING_RATE * _schedule(state.step, progress)
     budget = next(budget for until, budget in _BUDGETS if progress <= until)
     losses, seen = [], 0
     for kind in ("phonebook", "copy"):
-        batch = run.sampler.draw(kind, budget, progress)
-        loss = _loss(run.model, batch) / 2
+        batch = state.sampler.draw(kind, budget, progress)
+        loss = _loss(state.model, batch) / 2
         loss.backward()
         losses.append(loss.item())
         seen += batch.tokens.numel()
-    torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
-    run.optimizer.step()
-    run.optimizer.zero_grad(set_to_none=True)
-    run.step += 1
-    run.tokens_seen += seen
+    torch.nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.step += 1
+    state.tokens_seen += seen
     return math.fsum(losses), seen
 
 

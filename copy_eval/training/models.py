@@ -1,14 +1,21 @@
-"""The two small models: a GPT-NeoX like Pythia and a Mamba-1, with as many parameters as each other."""
+"""The two small models: a GPT-NeoX like Pythia and a Mamba-1, with as many parameters as each other.
 
-from types import MethodType
+The Mamba runs through the adapters' forward pass, with a selective scan that has a gradient.
+"""
+
+import hashlib
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import torch
-from torch import nn
-from torch.nn import functional
+from torch import Tensor
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, MambaConfig, MambaForCausalLM, PreTrainedModel
-from transformers.models.mamba.modeling_mamba import MambaMixer
 
-from copy_eval.training.selective_scan import selective_scan
+from copy_eval.model_adapters.mamba_forward import empty_states, take_in
 
 CONTEXT = 3072
 """Tokens that tiny-pythia reads: a book of 160 entries with its question. Tiny-mamba has no such limit."""
@@ -48,38 +55,54 @@ def build_mamba(vocabulary_size: int) -> MambaForCausalLM:
         pad_token_id=0,
         rescale_prenorm_residual=True,
     )
-    model = MambaForCausalLM(config)
-    for module in model.modules():
-        if isinstance(module, MambaMixer):
-            module.forward = MethodType(_mix, module)
-    return model
+    return MambaForCausalLM(config)
 
 
-def _mix(mixer: MambaMixer, hidden: torch.Tensor, **_: object) -> torch.Tensor:
-    """Do what ``MambaMixer.forward`` does for a whole sequence, with the compiled scan for its loop over time."""
-    u, gate = mixer.in_proj(hidden).chunk(2, dim=-1)
-    u = functional.silu(_convolve(u, mixer.conv1d))
-    sizes = [mixer.time_step_rank, mixer.ssm_state_size, mixer.ssm_state_size]
-    time_step, b, c = mixer.x_proj(u).split(sizes, dim=-1)
-    delta = functional.softplus(mixer.dt_proj(time_step).float())
-    y = selective_scan(u, delta, -torch.exp(mixer.A_log), b, c) + mixer.D * u
-    return mixer.out_proj(y * functional.silu(gate))
-
-
-def _convolve(u: torch.Tensor, convolution: nn.Conv1d) -> torch.Tensor:
-    """Convolve each channel of ``u`` (batch, length, channels) causally, as a sum of shifted copies.
-
-    That is several times faster than a grouped Conv1d on a CPU.
-    """
-    kernel = convolution.weight[:, 0]
-    taps = kernel.shape[1]
-    padded = functional.pad(u, (0, 0, taps - 1, 0))
-    convolved = torch.zeros_like(u) if convolution.bias is None else convolution.bias.expand_as(u)
-    for tap in range(taps):
-        convolved = convolved + padded[:, tap : tap + u.shape[1]] * kernel[:, tap]
-    return convolved
-
-
-def hidden_states(model: PreTrainedModel, tokens: torch.Tensor) -> torch.Tensor:
+def hidden_states(model: PreTrainedModel, tokens: Tensor) -> Tensor:
     """Return what the language modelling head reads, of shape (batch, length, width)."""
+    if isinstance(model, MambaForCausalLM):
+        return take_in(model, tokens, empty_states(model, len(tokens)), scan=compiled_scan)[0]
     return model.base_model(tokens, use_cache=False).last_hidden_state
+
+
+def compiled_scan(
+    u: Tensor,
+    steps: Tensor,
+    A: Tensor,  # noqa: N803 (the paper's names)
+    B: Tensor,  # noqa: N803
+    C: Tensor,  # noqa: N803
+    state: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Run Mamba-1's recurrence, as ``mamba_forward.selective_scan`` does, with a gradient; compiled on first use.
+
+    The gradient is that of the output; none flows through the states. States of 16 numbers a channel only.
+    """
+    return _CompiledScan.apply(u, steps, A, B, C, state)  # type: ignore[no-untyped-call]
+
+
+class _CompiledScan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        inputs = tuple(tensor.float().contiguous() for tensor in inputs)
+        ctx.save_for_backward(*inputs)
+        output, state = _compiled().forward(*inputs)
+        ctx.mark_non_differentiable(state)
+        return output, state
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        return (*_compiled().backward(gradient.float().contiguous(), *ctx.saved_tensors), None)
+
+
+@cache
+def _compiled() -> ModuleType:
+    """Compile the scan for this machine's CPU, or load what was compiled before."""
+    from torch.utils import cpp_extension
+
+    # torch looks for ninja on the PATH; the one that was installed with us lies beside this Python.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    flags = ["-O3", "-march=native", "-ffast-math", "-fopenmp-simd"]
+    source = Path(__file__).with_name("selective_scan.cpp")
+    # torch keeps what it compiled by the name alone, for every checkout on the machine.
+    version = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
+    return cpp_extension.load(f"copy_eval_selective_scan_{version}", [str(source)], extra_cflags=flags)

@@ -1,12 +1,13 @@
 // Mamba's selective scan and its gradient, for training on a CPU.
 //
-//   h[t] = exp(delta[t] * A) * h[t-1] + delta[t] * u[t] * B[t]        (one state of N numbers per channel)
+//   h[t] = exp(delta[t] * A) * h[t-1] + delta[t] * u[t] * B[t]        (one state of N numbers per channel, from h0 on)
 //   y[t] = C[t] . h[t]
 //
 // transformers loops over time in Python, and a parallel scan moves the expanded states through memory many times; here the
 // states of a channel stay in a register. The gradient recomputes the states of a sequence and walks back through them.
 //
-// Shapes, all float32 and contiguous: u, delta, y (batch, length, channels); A (channels, N); B, C (batch, length, N).
+// Shapes, all float32 and contiguous: u, delta, y (batch, length, channels); A (channels, N); B, C (batch, length, N);
+// h0 and the states after the last token (batch, channels, N).
 
 #include <cmath>
 #include <tuple>
@@ -16,24 +17,24 @@
 
 constexpr int N = 16;
 
-torch::Tensor forward(torch::Tensor u, torch::Tensor delta, torch::Tensor A, torch::Tensor B, torch::Tensor C) {
+std::tuple<torch::Tensor, torch::Tensor> forward(
+    torch::Tensor u, torch::Tensor delta, torch::Tensor A, torch::Tensor B, torch::Tensor C, torch::Tensor h0) {
   const int64_t batch = u.size(0), length = u.size(1), channels = u.size(2);
   TORCH_CHECK(A.size(1) == N, "the scan is compiled for a state of ", N, " numbers");
-  auto y = torch::empty_like(u);
+  auto y = torch::empty_like(u), last = h0.clone();
   const float *pu = u.data_ptr<float>(), *pd = delta.data_ptr<float>(), *pA = A.data_ptr<float>();
   const float *pB = B.data_ptr<float>(), *pC = C.data_ptr<float>();
-  float *py = y.data_ptr<float>();
-  at::parallel_for(0, batch, 1, [&](int64_t first, int64_t last) {
-    std::vector<float> states(channels * N);
-    for (int64_t b = first; b < last; ++b) {
-      std::fill(states.begin(), states.end(), 0.f);
+  float *py = y.data_ptr<float>(), *ph = last.data_ptr<float>();
+  at::parallel_for(0, batch, 1, [&](int64_t first, int64_t end) {
+    for (int64_t b = first; b < end; ++b) {
+      float *states = ph + b * channels * N;
       for (int64_t t = 0; t < length; ++t) {
         const int64_t row = b * length + t;
         const float *Bt = pB + row * N, *Ct = pC + row * N;
         for (int64_t c = 0; c < channels; ++c) {
           const float d = pd[row * channels + c], du = d * pu[row * channels + c];
           const float *a = pA + c * N;
-          float *h = states.data() + c * N;
+          float *h = states + c * N;
           float sum = 0.f;
 #pragma omp simd reduction(+ : sum)
           for (int n = 0; n < N; ++n) {
@@ -45,17 +46,19 @@ torch::Tensor forward(torch::Tensor u, torch::Tensor delta, torch::Tensor A, tor
       }
     }
   });
-  return y;
+  return {y, last};
 }
 
 std::tuple<torch::Tensor, torch::Tensor, torch::Tensor, torch::Tensor, torch::Tensor> backward(
-    torch::Tensor dy, torch::Tensor u, torch::Tensor delta, torch::Tensor A, torch::Tensor B, torch::Tensor C) {
+    torch::Tensor dy, torch::Tensor u, torch::Tensor delta, torch::Tensor A, torch::Tensor B, torch::Tensor C,
+    torch::Tensor h0) {
   const int64_t batch = u.size(0), length = u.size(1), channels = u.size(2);
   auto du = torch::empty_like(u), ddelta = torch::empty_like(u);
   auto dA = torch::zeros({batch, channels, N}, A.options());
   auto dB = torch::zeros_like(B), dC = torch::zeros_like(C);
   const float *pu = u.data_ptr<float>(), *pd = delta.data_ptr<float>(), *pA = A.data_ptr<float>();
   const float *pB = B.data_ptr<float>(), *pC = C.data_ptr<float>(), *pdy = dy.data_ptr<float>();
+  const float *ph = h0.data_ptr<float>();
   float *pdu = du.data_ptr<float>(), *pdd = ddelta.data_ptr<float>(), *pdA = dA.data_ptr<float>();
   float *pdB = dB.data_ptr<float>(), *pdC = dC.data_ptr<float>();
   at::parallel_for(0, batch, 1, [&](int64_t first, int64_t last) {
@@ -64,7 +67,7 @@ std::tuple<torch::Tensor, torch::Tensor, torch::Tensor, torch::Tensor, torch::Te
       for (int64_t c = 0; c < channels; ++c) {
         const float *a = pA + c * N;
         float *da = pdA + (b * channels + c) * N;
-        for (int n = 0; n < N; ++n) states[n] = 0.f;
+        for (int n = 0; n < N; ++n) states[n] = ph[(b * channels + c) * N + n];
         for (int64_t t = 0; t < length; ++t) {
           const int64_t row = b * length + t;
           const float d = pd[row * channels + c], input = d * pu[row * channels + c];

@@ -13,10 +13,10 @@ from benchmarks.model_sizes import (
     draw_prompts,
     list_words,
     load_tokenizer,
-    write_state_spaces,
 )
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.pythia import PythiaLM
+from copy_eval.model_adapters.state_spaces_layout import write_state_spaces
 
 SMALL = {"hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 2048}
 SHAPES = {PythiaLM: NEOX | SMALL | {"num_attention_heads": 4, "intermediate_size": 128}, MambaLM: MAMBA | SMALL}
@@ -69,5 +69,6 @@ def test_a_random_model_does_not_copy(tokenizer, requests):
 
 
 def test_backends_are_compared_on_one_checkpoint_in_the_state_spaces_layout(tokenizer, requests, tmp_path):
-    write_state_spaces(build_model(SHAPES[MambaLM], None, torch.float32), tokenizer, tmp_path / "state-spaces")
-    assert "3/3 answers equal" in compare_backends(tmp_path / "state-spaces", requests, "cpu")
+    write_state_spaces(build_model(SHAPES[MambaLM], None, torch.float32), tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert "3/3 answers equal" in compare_backends(tmp_path, requests, "cpu")

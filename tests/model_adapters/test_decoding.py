@@ -1,5 +1,6 @@
 """Whatever is drafted, the answers are the model's own: those of one token at a time, of lm-eval's hf, of any batch."""
 
+import doctest
 import random
 
 import pytest
@@ -18,6 +19,7 @@ from transformers import (
 )
 
 from copy_eval.errors import UserError
+from copy_eval.model_adapters import decoding
 from copy_eval.model_adapters.decoding import StopRule
 from copy_eval.model_adapters.drafting import Trust
 from copy_eval.model_adapters.mamba import MambaLM
@@ -86,7 +88,7 @@ def drafted(loaded):
 def forward_passes(monkeypatch):
     """Count the steps of the decoding loop."""
     counts = []
-    for kind in ("attention.AttentionRun", "recurrent.RecurrentRun"):
+    for kind in ("attention.AttentionRun", "mamba_run.MambaRun"):
         module, name = kind.split(".")
         run = getattr(__import__(f"copy_eval.model_adapters.{module}", fromlist=[name]), name)
         feed = run.feed
@@ -258,3 +260,9 @@ def test_the_end_of_an_answer_is_where_a_token_by_token_check_finds_it(tokenizer
     expected = next((size for size in range(known + 1, len(answer_tokens) + 1) if ends(size)), None)
     if not any(ends(size) for size in range(1, min(known, len(answer_tokens)) + 1)):
         assert rule.end_of(answer_tokens, known) == expected
+
+
+def test_the_example_in_the_documentation_of_a_run_works():
+    tried = doctest.testmod(decoding)
+    assert tried.attempted > 0
+    assert tried.failed == 0

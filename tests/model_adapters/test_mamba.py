@@ -1,4 +1,3 @@
-import json
 import logging
 
 import pytest
@@ -8,7 +7,6 @@ from lm_eval.models.huggingface import HFLM
 from safetensors.torch import load_file
 
 from copy_eval.model_adapters.mamba import MambaLM
-from copy_eval.model_adapters.state_spaces import translate_config
 from tests.model_adapters.reference_mamba import draw_weights, reference_logits
 from tests.model_adapters.support import (
     MAMBA1,
@@ -171,21 +169,3 @@ def test_on_a_cpu_nothing_is_said_about_kernels(mamba_folder, caplog):
     with caplog.at_level(logging.WARNING):
         load(mamba_folder)
     assert "mamba-ssm" not in caplog.text
-
-
-def test_the_config_of_a_published_mamba2_is_translated():
-    published = {
-        "d_model": 768, "d_intermediate": 0, "n_layer": 24, "vocab_size": 50277, "ssm_cfg": {"layer": "Mamba2"},
-        "attn_layer_idx": [], "attn_cfg": {}, "rms_norm": True, "residual_in_fp32": True, "fused_add_norm": True,
-        "pad_vocab_size_multiple": 16, "tie_embeddings": True,
-    }  # fmt: skip
-    config = json.loads(translate_config(published, "x").to_json_string())
-    expected = {
-        "vocab_size": 50288,
-        "num_heads": 24,
-        "head_dim": 64,
-        "n_groups": 1,
-        "state_size": 128,
-        "chunk_size": 256,
-    }
-    assert {key: config[key] for key in expected} == expected

@@ -7,8 +7,8 @@ from transformers import GPTNeoXForCausalLM, Mamba2Config, Mamba2ForCausalLM
 
 from copy_eval.cli import main
 from copy_eval.model_adapters.mamba import MambaLM
+from copy_eval.model_adapters.mamba_forward import empty_states, logits_of, take_in
 from copy_eval.model_adapters.pythia import PythiaLM
-from copy_eval.model_adapters.state_space_model import empty_states, logits_of, take_in
 from copy_eval.packaged import PACKAGED
 from copy_eval.runs.architecture import Architecture, describe, read_architecture
 from copy_eval.runs.cost import (

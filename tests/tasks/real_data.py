@@ -12,5 +12,5 @@ C4_SAMPLE, SQUAD_PART, NEOX_TOKENIZER = (
 
 needs_real_data = pytest.mark.skipif(
     not all(file.is_file() for file in (C4_SAMPLE, SQUAD_PART, NEOX_TOKENIZER)),
-    reason=f"no C4 sample, SQuAD part and GPT-NeoX tokenizer in {_FOLDER}",
+    reason=f"no C4 sample, SQuAD part and GPT-NeoX tokenizer in {_FOLDER}; CONTRIBUTING.md says how to get them",
 )

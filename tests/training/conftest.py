@@ -2,8 +2,7 @@ import pytest
 
 from copy_eval.tasks.phonebook.names import draw_full_name
 from copy_eval.tasks.sampling import example_rng
-from copy_eval.training.batches import BatchSampler
-from copy_eval.training.tokenizer import train_tokenizer
+from copy_eval.training.data import BatchSampler, train_tokenizer
 
 TEXT = (
     "It was a bright cold day, and the clocks of the town were striking; nobody who heard them, old or young, knew "

@@ -23,13 +23,6 @@ def test_an_adapter_loads_what_was_trained(build, adapter, tokenizer, tmp_path):
         torch.testing.assert_close(loaded.model(tokens).logits, expected(tokens).logits, rtol=1e-4, atol=1e-4)
 
 
-def test_both_models_have_as_many_parameters():
-    pythia, mamba = (
-        sum(parameter.numel() for parameter in build(2048).parameters()) for build in (build_pythia, build_mamba)
-    )
-    assert abs(pythia - mamba) < 0.01 * mamba
-
-
 def test_a_checkpoint_stays_small_and_readable_for_all(tokenizer, tmp_path):
     export_checkpoint(build_mamba(len(tokenizer)), tokenizer, tmp_path)
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 5e6

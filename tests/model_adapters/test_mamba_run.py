@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import MambaConfig, MambaForCausalLM
 
-from copy_eval.model_adapters.recurrent import RecurrentRun
+from copy_eval.model_adapters.mamba_run import MambaRun
 
 PROMPTS = [[3, 1, 4, 1, 5], [9, 2, 6], [5, 3, 5, 8, 9, 7], [9, 3]]
 
@@ -28,7 +28,7 @@ def answers(model):
 
 
 def new_run(model):
-    return RecurrentRun(model, torch.device("cpu"))
+    return MambaRun(model, torch.device("cpu"))
 
 
 @torch.no_grad()

@@ -1,30 +1,24 @@
 """What surrounds mamba-ssm's kernels, on a model that keeps their contract without them; no CUDA graph is captured."""
 
 import dataclasses
-import json
 import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from transformers import Mamba2Config, MambaConfig
 
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.decoding import StopRule, decode_greedily
 from copy_eval.model_adapters.drafting import Trust
-from copy_eval.model_adapters.kernels import KernelRun
 from copy_eval.model_adapters.mamba import MambaLM
-from copy_eval.model_adapters.recurrent import RecurrentRun
-from copy_eval.model_adapters.state_space_model import empty_states, logits_of, take_in
-from copy_eval.model_adapters.state_spaces import (
+from copy_eval.model_adapters.mamba_forward import empty_states, logits_of, take_in
+from copy_eval.model_adapters.mamba_kernels import KernelRun, Step, StepGraphs
+from copy_eval.model_adapters.mamba_run import MambaRun
+from copy_eval.model_adapters.state_spaces_layout import (
     build_transformers_model,
-    name_as_state_spaces,
-    translate_back,
     translate_config,
 )
-from copy_eval.model_adapters.step_graphs import Step, StepGraphs
-from tests.model_adapters.support import PROMPTS, answer, logits_after_each
+from tests.model_adapters.support import PROMPTS, answer
 
 CPU = torch.device("cpu")
 
@@ -83,7 +77,7 @@ def decode(loaded, run, trust=None, prompts=PROMPTS):
 
 @pytest.fixture(scope="module")
 def expected(loaded):
-    tokens = decode(loaded, RecurrentRun(loaded.model, CPU))
+    tokens = decode(loaded, MambaRun(loaded.model, CPU))
     assert len(set(map(len, tokens))) > 3, "rows that all end at once would not shrink the batch"
     return tokens
 
@@ -123,19 +117,6 @@ def test_a_batch_too_large_for_its_graph_is_left_to_those_who_halve_it(loaded, n
         decode(loaded, KernelRun(network, CPU, 24, graphs))
 
 
-def test_a_model_in_transformers_layout_goes_into_mamba_ssm_as_one_in_its_own_layout(loaded, tmp_path):
-    config = translate_back(loaded.model.config)
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    tensors = name_as_state_spaces(loaded.model.state_dict())
-    save_file({name: tensor.clone() for name, tensor in tensors.items()}, tmp_path / "model.safetensors")
-    loaded.tokenizer.save_pretrained(tmp_path)
-
-    again = MambaLM(pretrained=str(tmp_path), device="cpu")
-
-    assert translate_back(translate_config(config, "x")) == config
-    assert torch.equal(logits_after_each(again, PROMPTS[0]), logits_after_each(loaded, PROMPTS[0]))
-
-
 def test_a_checkpoint_in_transformers_layout_answers_through_mamba_ssms_model(loaded, tmp_path, monkeypatch):
     def build(config, tensors, device, dtype, source):
         assert device == CPU
@@ -167,11 +148,3 @@ def test_mixed_precision_is_refused_before_a_step_would_fail(mamba_folder, monke
     monkeypatch.setattr(MambaLM, "_get_config", on_a_gpu)
     with pytest.raises(UserError, match=r"mixed_precision_dtype=bfloat16: .* add use_kernels=False"):
         MambaLM(pretrained=str(mamba_folder), device="cpu", mixed_precision_dtype="bfloat16")
-
-
-@pytest.mark.parametrize(
-    "config",
-    [MambaConfig(layer_norm_epsilon=1e-6), MambaConfig(hidden_act="gelu"), Mamba2Config(time_step_limit=(0.0, 0.1))],
-)
-def test_what_mamba_ssm_cannot_express_stays_in_transformers(config):
-    assert translate_back(config) is None

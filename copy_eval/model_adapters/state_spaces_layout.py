@@ -1,20 +1,20 @@
-"""Reads checkpoints in the layout of state-spaces/mamba and turns them into transformers' Mamba models.
+"""The layout of state-spaces/mamba checkpoints: turned into transformers' Mamba models, and back.
 
 Both sides name their tensors alike but for the embedding, and pack ``in_proj`` alike (Mamba-2: gate, x, B, C, dt); what
 differs is the config. Read in mamba-ssm 2.3 (``MambaConfig``, ``Mamba``, ``Mamba2``) and transformers 5.
 """
 
-from collections.abc import Callable, Mapping
-from functools import partial
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from transformers import Mamba2Config, Mamba2ForCausalLM, MambaConfig, MambaForCausalLM
 
 from copy_eval.errors import UserError
-from copy_eval.model_adapters.checkpoints import find_file, read_json_object
-from copy_eval.model_adapters.weights import WEIGHT_FILES, load_checked, read_weights
+from copy_eval.model_adapters.checkpoints import load_checked
 
 _SHARED_NAMES = {
     "d_state": "state_size",
@@ -119,44 +119,6 @@ def name_as_state_spaces(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch
     return {name.replace("backbone.embeddings.", "backbone.embedding."): tensor for name, tensor in tensors.items()}
 
 
-def read_state_spaces(checkpoint: str, revision: str, subfolder: str) -> dict[str, torch.Tensor]:
-    """Return the tensors of a state-spaces checkpoint by their own names, from one file or from shards with an index.
-
-    Raises:
-        UserError: if there are no weights or they cannot be read.
-    """
-    find = partial(find_file, checkpoint, revision=revision, subfolder=subfolder)
-    for filename in WEIGHT_FILES:
-        path = find(filename)
-        if path is not None:
-            return read_weights(path)
-        index = find(f"{filename}.index.json")
-        if index is not None:
-            return _read_shards(index, find)
-    raise UserError(f"pretrained={checkpoint}: it has neither {' nor '.join(WEIGHT_FILES)}, nor shards of them")
-
-
-def _read_shards(index: Path, find: Callable[[str], Path | None]) -> dict[str, torch.Tensor]:
-    """Return the tensors that an index names, each from the file that it names for it."""
-    weight_map = read_json_object(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise UserError(f"{index}: it has no weight_map, which says what stands in which file")
-    for filename in weight_map.values():
-        if not isinstance(filename, str) or filename in ("", "..") or filename != Path(filename).name:
-            raise UserError(f"{index}: it names {filename!r}, and a shard is a file in the same folder")
-    tensors = {}
-    for filename in sorted(set(weight_map.values())):
-        path = find(filename)
-        if path is None:
-            raise UserError(f"{index}: it names {filename}, which is not there")
-        shard = read_weights(path)
-        for name in (name for name, place in weight_map.items() if place == filename):
-            if name not in shard:
-                raise UserError(f"{index}: it places {name} in {filename}, which does not hold it")
-            tensors[name] = shard[name]
-    return tensors
-
-
 def build_transformers_model(
     config: MambaConfig | Mamba2Config, tensors: Mapping[str, torch.Tensor], dtype: torch.dtype, source: str
 ) -> MambaForCausalLM | Mamba2ForCausalLM:
@@ -164,7 +126,7 @@ def build_transformers_model(
 
     Args:
         config: from ``translate_config``.
-        tensors: from ``read_state_spaces``.
+        tensors: from ``read_weights``.
         dtype: of all parameters but those of the recurrence, which are float32.
         source: the checkpoint, for the error line.
 
@@ -180,3 +142,21 @@ def build_transformers_model(
     load_checked(model, named, source, assign=True)
     model.tie_weights()
     return model
+
+
+def write_state_spaces(model: MambaForCausalLM | Mamba2ForCausalLM, folder: Path) -> None:
+    """Write transformers' model in the state-spaces layout, as ``config.json`` and ``model.safetensors``.
+
+    Args:
+        model: whose config mamba-ssm can express.
+        folder: an existing one.
+    """
+    config = translate_back(model.config)
+    assert config is not None
+    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    # mamba-ssm loads the head by name even where it is tied, so it stands in the file beside the embedding.
+    tensors = {
+        name: tensor.detach().clone(memory_format=torch.contiguous_format)
+        for name, tensor in name_as_state_spaces(model.state_dict()).items()
+    }
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})

@@ -1,19 +1,42 @@
-"""What the packaged checkpoints learn from: phonebooks and repeated texts, longer and longer as training goes on.
+"""What the packaged checkpoints learn from: English texts, their tokenizer, and batches that grow with the run.
 
-A batch holds examples of one kind and one length, so that little of it is padding. Only what stands in the context
-already is learned: the numbers that are looked up and the copies of a text, never the text itself.
+The texts are what every machine with lm-eval has, so that training needs no download: the task descriptions, READMEs
+and worked examples of lm-eval, and the reference chapters of Python itself, two megabytes of prose, questions, tables
+and code. None of it is C4, which the checkpoints are measured on. The texts differ a little from one release of lm-eval
+and of Python to the next.
+
+A batch holds phonebooks or repeated texts, of one kind and one length, so that little of it is padding. Only what
+stands in the context already is learned: the numbers that are looked up and the copies of a text, never the text
+itself.
 """
 
 import random
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from pydoc_data.topics import topics
 from typing import Any
 
+import lm_eval.tasks
 import torch
+import yaml
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from copy_eval.tasks.phonebook.generator import Entry, dash_number, draw_book, draw_lookups, render_reversed_prompt
+
+_SHORTEST_TEXT = 200  # characters
+_FEWEST_FUNCTION_WORDS = 0.08
+_FUNCTION_WORD = re.compile(r"\b(?:the|of|and|to|is|in|that|for|it|with)\b", re.IGNORECASE)
+
+VOCABULARY_SIZE = 2048
+END_OF_TEXT = "<|endoftext|>"
+
+# GPT-2's pattern with two changes: a number is split into digits, so that no number has a token of its own, and a line
+# break is never merged with what surrounds it, so that a blank line always reads the same.
+_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\n|\s+(?!\S)|\s+"
 
 _ENTRIES = (2, 160)  # shortest and longest book
 _TEXT_TOKENS = (4, 600)  # shortest and longest text
@@ -26,6 +49,67 @@ _TOKENS_PER_ENTRY = 18
 
 _END_WEIGHT = 0.1  # of the line break that ends an answer
 _START_WEIGHT = 0.3  # of the first tokens of a copy, which a prompt gives away
+
+
+class _PlainLoader(yaml.CSafeLoader):
+    """Reads lm-eval's task files; what their tags (``!function``) stand for is of no interest here."""
+
+
+_PlainLoader.add_multi_constructor("!", lambda *_: None)
+
+
+def _strings_in(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [text for item in value for text in _strings_in(item)]
+    return []
+
+
+def _is_english(text: str) -> bool:
+    """Tell long English texts from short ones and from the languages that lm-eval's tasks are translated into."""
+    enough = _FEWEST_FUNCTION_WORDS * len(text.split())
+    return len(text) >= _SHORTEST_TEXT and len(_FUNCTION_WORD.findall(text)) >= enough
+
+
+def read_corpus() -> list[str]:
+    """Return the texts, each once, white space folded to single spaces, in a fixed order."""
+    folder = Path(lm_eval.tasks.__file__).parent
+    texts = [topics[key] for key in sorted(topics)]
+    texts.extend(path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.md")))
+    for path in sorted(folder.rglob("*.yaml")):
+        if path.stat().st_size >= _SHORTEST_TEXT:
+            texts.extend(_strings_in(yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)))
+    folded = (re.sub(r"\s+", " ", text).strip() for text in texts)
+    return list(dict.fromkeys(text for text in folded if _is_english(text)))
+
+
+def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
+    """Learn the merges from ``texts``; the same texts give the same tokenizer."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PATTERN), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY_SIZE,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=END_OF_TEXT,
+        eos_token=END_OF_TEXT,
+        unk_token=END_OF_TEXT,
+        clean_up_tokenization_spaces=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)

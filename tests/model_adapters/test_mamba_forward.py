@@ -2,7 +2,7 @@ import pytest
 import torch
 from transformers import Mamba2Config, Mamba2ForCausalLM, MambaConfig, MambaForCausalLM
 
-from copy_eval.model_adapters.state_space_model import empty_states, logits_of, take_in
+from copy_eval.model_adapters.mamba_forward import empty_states, logits_of, take_in
 
 SIZES = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 8}
 

@@ -12,14 +12,14 @@ from lm_eval.tasks import TaskManager
 
 import copy_eval
 from copy_eval.model_adapters.mamba import MambaLM
-from copy_eval.model_adapters.recurrent import RecurrentRun
+from copy_eval.model_adapters.mamba_run import MambaRun
 from tests.model_adapters.support import MAMBA1
 
 ROOT = Path(__file__).parents[2]
 
 IN_EACH_PROCESS = """
 import json, sys
-from tests.model_adapters.test_evaluation import evaluate
+from tests.model_adapters.test_adapter import evaluate
 results = evaluate(sys.argv[1])
 if results:
     print("RESULTS", json.dumps(results))
@@ -73,7 +73,7 @@ def test_the_result_says_which_adapter_ran_by_whatever_name(name, pretrained, co
 
 def test_lm_eval_answers_from_its_own_cache_the_second_time(folder, expected, tmp_path, monkeypatch):
     assert evaluate(folder, use_cache=str(tmp_path / "cache")) == expected
-    monkeypatch.setattr(RecurrentRun, "feed", None)
+    monkeypatch.setattr(MambaRun, "feed", None)
 
     assert evaluate(folder, use_cache=str(tmp_path / "cache")) == expected
 

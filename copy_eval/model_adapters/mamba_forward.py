@@ -3,9 +3,13 @@
 transformers' own can only begin with an empty state or go on by one token, and has no way to let the rows of a batch
 differ in length. Here a row's padding stands on the right and has a step size of 0, which leaves its state exactly as
 it is: exp(0) times the state plus 0 times the input. The modules and weights are transformers' own.
+
+Evaluation and training share this pass. Mamba-1's scan is a parameter of it, because training needs one that has a
+gradient; that of Mamba-2 is transformers'.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -14,12 +18,16 @@ from torch.nn import functional
 from transformers import Mamba2ForCausalLM, MambaForCausalLM, PreTrainedModel
 from transformers.models.mamba2.modeling_mamba2 import mamba2_chunk_scan
 
-from copy_eval.model_adapters.scan import selective_scan
-
 StateSpaceModel: TypeAlias = MambaForCausalLM | Mamba2ForCausalLM
 
 States: TypeAlias = list[tuple[Tensor, Tensor]]
-"""Of each layer: what its convolution still looks back on [row, token, channel] and the recurrence's state [row, …]."""
+"""Per layer: the last inputs of the convolution [row, token, channel], and the state of the recurrence [row, …]."""
+
+Scan: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""A way to compute Mamba-1's recurrence, with the arguments and the result of ``selective_scan``."""
+
+_STRETCH = 32
+"""Tokens whose states are held at once."""
 
 
 def find_state_space_model(model: PreTrainedModel) -> StateSpaceModel | None:
@@ -43,8 +51,53 @@ def empty_states(model: StateSpaceModel, rows: int) -> States:
     return states
 
 
+def selective_scan(
+    u: Tensor,
+    steps: Tensor,
+    A: Tensor,  # noqa: N803 (the paper's names)
+    B: Tensor,  # noqa: N803
+    C: Tensor,  # noqa: N803
+    state: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Run Mamba-1's recurrence (Gu and Dao 2023, algorithm 2) in plain PyTorch, where no kernels are at hand.
+
+    transformers' own loop takes four strided operations a token, keeps three tensors of tokens x width x state for the
+    whole prompt, and always begins with an empty state. This one takes a single in-place operation a token, on memory
+    in order of time, a stretch at a time, and goes on from any state.
+
+    Args:
+        u: the convolved input [row, token, width].
+        steps: the step size, float32 [row, token, width]; a token with 0 leaves the state exactly as it is.
+        A: decay rates, negative [width, state].
+        B: input weights [row, token, state].
+        C: output weights [row, token, state].
+        state: before the first token, float32 [row, width, state]; it is not changed.
+
+    Returns:
+        The output [row, token, width] and the state after the last token, both float32.
+    """
+    # By time first: each token's slice is one block of memory.
+    drive = (steps * u).transpose(0, 1)
+    steps = steps.transpose(0, 1)
+    inputs, outputs = B.float().transpose(0, 1), C.float().transpose(0, 1)
+    seen = []
+    for start in range(0, len(steps), _STRETCH):
+        stretch = slice(start, start + _STRETCH)
+        decays = (steps[stretch, :, :, None] * A).exp_()
+        states = drive[stretch, :, :, None] * inputs[stretch, :, None, :]
+        for decay, current in zip(decays, states, strict=True):
+            state = current.addcmul_(decay, state)
+        seen.append((states @ outputs[stretch, :, :, None]).squeeze(-1))
+        state = state.clone()  # not a view that keeps the whole stretch alive
+    return torch.cat(seen).transpose(0, 1), state
+
+
 def take_in(
-    model: StateSpaceModel, ids: Tensor, states: States, lengths: Sequence[int] | None = None
+    model: StateSpaceModel,
+    ids: Tensor,
+    states: States,
+    lengths: Sequence[int] | None = None,
+    scan: Scan = selective_scan,
 ) -> tuple[Tensor, States]:
     """Take in tokens after those that led to ``states``.
 
@@ -53,11 +106,12 @@ def take_in(
         ids: token ids [row, token].
         states: before them; they are not changed.
         lengths: how many of each row's tokens count; what follows is padding. By default all.
+        scan: computes the recurrence of a Mamba-1.
 
     Returns:
         What the language modelling head reads [row, token, width], and the states after each row's tokens.
     """
-    mix = _mix2 if isinstance(model, Mamba2ForCausalLM) else _mix1
+    mix = _mix2 if isinstance(model, Mamba2ForCausalLM) else partial(_mix1, scan=scan)
     ends = real = None
     if lengths is not None and min(lengths) < ids.shape[1]:
         ends = torch.tensor(lengths, device=ids.device)
@@ -82,7 +136,7 @@ def logits_of(model: StateSpaceModel, hidden: Tensor) -> Tensor:
 
 
 def _mix1(
-    mixer: Any, inputs: Tensor, state: tuple[Tensor, Tensor], ends: Tensor | None, real: Tensor | None
+    mixer: Any, inputs: Tensor, state: tuple[Tensor, Tensor], ends: Tensor | None, real: Tensor | None, scan: Scan
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     conv, hidden = state
     u, gate = mixer.in_proj(inputs).chunk(2, dim=-1)
@@ -91,7 +145,7 @@ def _mix1(
     dt, b, c = mixer.x_proj(u).split(sizes, dim=-1)
     dt = functional.linear(dt, mixer.dt_proj.weight).float() + mixer.dt_proj.bias.float()
     steps = _step_sizes(dt, real)
-    seen, hidden = selective_scan(u, steps, -mixer.A_log.float().exp(), b, c, hidden)
+    seen, hidden = scan(u, steps, -mixer.A_log.float().exp(), b, c, hidden)
     # The gate is SiLU in both, whatever the config's `hidden_act`, which is that of the convolution.
     output = (seen + u * mixer.D.float()) * functional.silu(gate)
     return mixer.out_proj(output.to(inputs.dtype)), (conv, hidden)
@@ -148,7 +202,7 @@ def _step_sizes(dt: Tensor, real: Tensor | None, limits: tuple[float, float] | N
 
 
 def _convolve(mixer: Any, inputs: Tensor, before: Tensor, ends: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Convolve each channel causally; return the activated output and what the next token's convolution looks back on.
+    """Convolve each channel causally; return the activated output and the inputs that the next token's will need.
 
     Shifted sums are several times faster than a grouped ``Conv1d`` on a CPU.
     """

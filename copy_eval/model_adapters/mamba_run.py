@@ -1,13 +1,13 @@
-"""How a batch goes through a state space model: with states of a fixed size, and without padding in any of them."""
+"""How a batch goes through transformers' Mamba or Mamba-2: with states of a fixed size, and no padding."""
 
 from collections.abc import Sequence
 
 import torch
 
 from copy_eval.model_adapters.drafting import width_filled
-from copy_eval.model_adapters.state_space_model import States, StateSpaceModel, empty_states, logits_of, take_in
+from copy_eval.model_adapters.mamba_forward import States, StateSpaceModel, empty_states, logits_of, take_in
 
-_AT_ONCE = 8192
+TOKENS_AT_ONCE = 8192
 """Rows times tokens that are taken in at once, which bounds the memory."""
 
 _SHORTEST = 64
@@ -26,7 +26,7 @@ _FIRST_STRETCH = 32
 """Tokens of a draft that are taken in before the choices are looked at; each further stretch is twice as long."""
 
 
-class RecurrentRun:
+class MambaRun:
     """A batch in transformers' Mamba or Mamba-2.
 
     A draft is taken in after its row's tokens, so the states before it are at hand where the model rejects it: the part
@@ -83,7 +83,7 @@ class RecurrentRun:
     def _take_in(self, tokens: Sequence[Sequence[int]], only_last: bool) -> list[list[int]]:
         """Take in each row's tokens, a stretch at a time; return the choices after each of them, or the last."""
         choices: list[list[int]] = [[] for _ in tokens]
-        stretch = max(_SHORTEST, _AT_ONCE // len(tokens))
+        stretch = max(_SHORTEST, TOKENS_AT_ONCE // len(tokens))
         for start in range(0, max(map(len, tokens)), stretch):
             rows = [row for row, all_tokens in enumerate(tokens) if len(all_tokens) > start]
             parts = [tokens[row][start : start + stretch] for row in rows]

@@ -1,1 +1,1 @@
-"""What the frames say: intervals, differences, summaries of curves, accuracy by depth."""
+"""What the frames say: accuracies with their intervals, differences, summaries."""

@@ -30,8 +30,8 @@ def pins(file: str = "constraints.txt") -> dict[str, str]:
 
 
 def floors(requirements: list[str]) -> dict[str, Version]:
-    """The lowest version of each requirement that states one."""
-    found = {requirement: re.search(r">=([\w.]+)", requirement) for requirement in requirements}
+    """The lowest version of each requirement that states one, or the only one."""
+    found = {requirement: re.search(r"[>=]=([\w.]+)", requirement) for requirement in requirements}
     return {canonical(requirement): Version(match[1]) for requirement, match in found.items() if match}
 
 

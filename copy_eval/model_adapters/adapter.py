@@ -127,7 +127,7 @@ class ExactLM(CheckedLM):
                     refused[task or "unnamed task"] += 1
                 texts.append(text)
                 self.cache_hook.add_partial("generate_until", (prompt, gen_kwargs), text)
-                progress.update(1)
+            progress.update(len(batch))
         progress.close()
         for task, count in refused.items():
             _log.warning(

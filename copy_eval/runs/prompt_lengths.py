@@ -92,14 +92,18 @@ def expect_tokens(name: str, settings: Mapping[str, int | str], reason: str) -> 
         name: of the task.
         settings: of the suite; ``num_samples`` counts.
         reason: why they cannot be counted.
+
+    Raises:
+        UserError: if the task is none of ours, so that nothing tells how many tokens a length has.
     """
     definition = read_definition(name)
     bounds = definition["dataset_kwargs"]
     # SQuAD's last bucket has no upper bound; half as many tokens again is about its mean.
     length = (bounds["length"] + bounds.get("below", 2 * bounds["length"])) / 2 if "squad" in name else bounds["length"]
-    each, besides, answer_each, answer_besides = next(
-        rule for prefix, rule in _BY_LENGTH.items() if name.startswith(prefix)
-    )
+    rule = next((rule for prefix, rule in _BY_LENGTH.items() if name.startswith(prefix)), None)
+    if rule is None:
+        raise UserError(f"{name}: its tokens cannot be counted ({reason}), and nothing tells how many a length has")
+    each, besides, answer_each, answer_besides = rule
     count = int(settings.get("num_samples", definition["metadata"]["num_samples"]))
     return PromptLengths(
         prompts=(round(each * length + besides),) * count,

@@ -85,7 +85,16 @@ def test_samples_that_do_not_match_their_results_are_named(tmp_path, baseline, c
     samples.write_text(samples.read_text().replace('"exact_match": 0.0', '"exact_match": 1.0'))
     assert main(["gate", str(results), "--baseline", str(baseline)]) == 0
     assert f"skipped {samples}: exact_match is 1.0000, but 0.9800 in the results" in caplog.text
-    assert "- unpaired: phonebook_copy 20: no samples of the new run (--log_samples)" in capsys.readouterr().out
+    assert "- unpaired: phonebook_copy 20: no usable samples of the new run (--log_samples)" in capsys.readouterr().out
+
+
+def test_a_baseline_that_could_never_fail_is_told_when_it_is_written(tmp_path, capsys):
+    results = write_run(tmp_path, {10: "1" * 50, 20: "1" * 3}, model="before")
+    assert main(["gate", str(results), "--baseline", str(tmp_path / "b.json"), "--update"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1:] == [
+        "too few prompts or right answers for any drop to be significant, evaluate more: phonebook_copy_20"
+    ]
 
 
 def test_a_baseline_without_samples_says_what_that_costs(tmp_path, capsys):

@@ -201,7 +201,7 @@ def _why_unpaired(a: Score, b: Score, names: tuple[str, str]) -> str | None:
         return "other prompts (their fingerprints differ)"
     without = [name for name, score in zip(names, (a, b), strict=True) if score.answers is None]
     if without:
-        return f"no samples of {' and '.join(without)} (--log_samples)"
+        return f"no usable samples of {' and '.join(without)} (--log_samples)"
     if a.answers is not None and b.answers is not None and not np.isin(a.answers.prompts, b.answers.prompts).any():
         return "no prompt in common"
     return None

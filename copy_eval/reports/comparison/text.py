@@ -216,4 +216,4 @@ def _churn(lengths: Any) -> float:
 
 
 def _points(drop: float | None) -> str:
-    return "none" if drop is None else f"{100 * drop:.1f} points"
+    return "not even the loss of every right answer" if drop is None else f"{100 * drop:.1f} points"

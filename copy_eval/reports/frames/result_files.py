@@ -69,7 +69,7 @@ def parse_result_file(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is not a whole JSON file ({error})") from error
+        raise UserError(f"{file}: not a whole JSON file ({error})") from error
     return content if isinstance(content, dict) and isinstance(content.get("results"), dict) else {}
 
 

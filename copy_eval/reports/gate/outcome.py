@@ -62,14 +62,14 @@ def _verdict(judged: pd.DataFrame) -> str:
     lengths, together = judged[judged["length"].notna()], judged[judged["length"].isna()]
     dropped, unusable = (int((lengths["verdict"] == verdict).sum()) for verdict in (DROP, UNUSABLE))
     compared = lengths["difference"].count()
-    also = f", {unusable} could not be compared" if unusable else ""
+    also = f", {unusable} cannot be judged" if unusable else ""
     if dropped:
         return f"FAIL, {dropped} of {compared} lengths dropped{also}"
     if DROP in set(together["verdict"]):
         tasks = ", ".join(together.loc[together["verdict"] == DROP, "task"])
         return f"FAIL, the lengths of {escape(tasks)} dropped together{also}"
     if unusable:
-        return f"UNUSABLE, {unusable} of the baseline's lengths could not be compared"
+        return f"UNUSABLE, {unusable} of the baseline's lengths cannot be judged"
     return f"PASS, none of {compared} lengths dropped"
 
 

@@ -32,9 +32,10 @@ def judge(baseline: Evaluation, now: Evaluation, max_drop: float, alpha: float) 
     together, by the exact test of their sum. All these tests are adjusted together by Holm's method: if nothing has
     changed, a gate fails by chance at most once in 1 / ``alpha`` times, however many lengths and tasks it has.
 
-    A length without a right answer in the baseline cannot drop, and is not tested. One with so few that not even losing
-    all of them would be significant at ``alpha``, although it could lose more than ``max_drop``, is unusable: it would
-    always pass.
+    A length without a right answer in the baseline cannot drop, and is not tested. Unusable, because it would always
+    pass, is one with so few prompts that not even all of them turning from right to wrong would be significant among
+    all the tests; and one with so few right answers in the baseline that not even losing them all would be significant
+    by itself, although that would be more than ``max_drop``.
 
     Args:
         baseline: A of the comparison.
@@ -59,15 +60,21 @@ def judge(baseline: Evaluation, now: Evaluation, max_drop: float, alpha: float) 
     own = pd.Series([before.get(key) for key in keys], rows.index, dtype="Float64").fillna(rows["accuracy_a"])
     rows["p"] = rows["p"].where(own > 0)
     rows["p_adjusted"] = adjust_where_tested(rows["p"])
-    verdicts = [_judge(row, accuracy, max_drop, alpha) for row, accuracy in zip(rows.itertuples(), own, strict=True)]
+    level = alpha / max(rows["p"].count(), 1)
+    verdicts = [
+        _judge(row, accuracy, max_drop, alpha, level) for row, accuracy in zip(rows.itertuples(), own, strict=True)
+    ]
     rows["verdict"] = pd.array([verdict for verdict, _ in verdicts], dtype="string")
     notes = pd.Series([note for _, note in verdicts], rows.index, dtype="string")
     rows["note"] = notes.fillna(rows["note"])
     return rows
 
 
-def _judge(row: Any, before: float, max_drop: float, alpha: float) -> tuple[str, str | None]:
-    """Return the verdict on a length whose accuracy was ``before``, and a note where the comparison leaves none."""
+def _judge(row: Any, before: float, max_drop: float, alpha: float, level: float) -> tuple[str, str | None]:
+    """Return the verdict on a length whose accuracy was ``before``, and a note where the comparison leaves none.
+
+    ``level`` is the significance that the least probable of all tests must have.
+    """
     if pd.isna(row.n_a):
         return NEW, None
     if pd.isna(row.n_b):
@@ -78,15 +85,18 @@ def _judge(row: Any, before: float, max_drop: float, alpha: float) -> tuple[str,
         return UNUSABLE, "over the context now, not in the baseline"
     if row.difference < -max_drop - ROUNDING and row.p_adjusted < alpha:
         return DROP, None
-    if pd.notna(row.length) and pd.notna(row.p) and _least_p(row) >= alpha:
-        few = f"{row.right_a} of {row.n_a} prompts were right in the baseline, too few for any drop to be significant"
-        return (PASS, few) if before <= max_drop + ROUNDING else (UNUSABLE, few)
+    if pd.notna(row.p):
+        if _least_p(row, row.n_a) >= level:
+            return UNUSABLE, f"{row.n_a} prompts are too few for any drop to be significant"
+        few = f"{row.right_a} of {row.n_a} prompts were right in the baseline, too few for a drop to be significant"
+        if _least_p(row, row.right_a) >= alpha:
+            return (PASS, few) if before <= max_drop + ROUNDING else (UNUSABLE, few)
     return PASS, None
 
 
-def _least_p(row: Any) -> float:
-    """Return the p-value of the least probable drop: every right answer is wrong now, and no wrong one right."""
-    return 0.5**row.right_a if row.paired else fisher_p(row.right_a, row.n_a, 0, row.n_b, "drop")
+def _least_p(row: Any, right: int) -> float:
+    """Return the p-value of the least probable drop: all that was right is wrong now, and nothing wrong is right."""
+    return 0.5**right if row.paired else fisher_p(right, row.n_a, 0, row.n_b, "drop")
 
 
 def exit_code(judged: pd.DataFrame) -> int:

@@ -107,7 +107,7 @@ def leaderboard_table(board: pd.DataFrame, titles: dict[str, str], models: list[
         titles: of the series, in the order of the groups.
         models: a model a row of ``board``.
     """
-    columns = [Column("Model", is_text=True), Column("Rank"), Column("Score")]
+    columns = [Column("Model", is_text=True), Column("Rank")]
     columns += [Column("Architecture", is_text=True), Column("Parameters")]
     for _ in titles:
         columns += [Column("Area", starts_group=True), *(Column(f"Length\nat {percent} %") for percent in (90, 50))]
@@ -116,15 +116,14 @@ def leaderboard_table(board: pd.DataFrame, titles: dict[str, str], models: list[
         of_series = [cell for series in titles for cell in _series_cells(entry, series)]
         rows.append(Row([model_cell(model), *_about_model(entry), *of_series], model.place))
     caption = "Area under the curve in percent, with the lengths that it covers, and effective lengths, by task"
-    return Table(caption, columns, rows, groups=[("", 5), *((title, 3) for title in titles.values())])
+    return Table(caption, columns, rows, groups=[("", 4), *((title, 3) for title in titles.values())])
 
 
 def _about_model(entry: pd.Series) -> list[Cell]:
     architecture, parameters = entry["architecture"], entry["parameters"]
     return [
         # Sorted from the greatest first, a rank comes as the best last: the smallest number is the greatest rank.
-        Cell(str(entry["rank"]), -int(entry["rank"])),
-        Cell(f"{100 * entry['score']:.1f}", float(entry["score"])),
+        Cell(str(entry["rank"]), -int(entry["rank"]), note=f"score {100 * entry['score']:.1f}"),
         _text_cell(architecture),
         Cell("", None) if pd.isna(parameters) else Cell(human_size(parameters), int(parameters)),
     ]

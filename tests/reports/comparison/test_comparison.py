@@ -46,8 +46,8 @@ def test_p_values_are_adjusted_within_a_task(tmp_path):
     ("a", "b", "note"),
     [
         ({}, {"sha": "b" * 64}, "other prompts (their fingerprints differ)"),
-        ({"log_samples": False}, {}, "no samples of A (--log_samples)"),
-        ({"log_samples": False}, {"log_samples": False}, "no samples of A and B (--log_samples)"),
+        ({"log_samples": False}, {}, "no usable samples of A (--log_samples)"),
+        ({"log_samples": False}, {"log_samples": False}, "no usable samples of A and B (--log_samples)"),
         ({}, {"chat_template": "f" * 64}, "other text around the prompts (B alone has a chat template)"),
         (
             {"system_instruction": "e" * 64},

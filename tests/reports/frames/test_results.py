@@ -171,7 +171,7 @@ def test_a_folder_without_our_results_says_what_to_name(tmp_path):
 def test_a_damaged_file_is_named(tmp_path, content):
     file = write_results(tmp_path, {10: 1.0})
     file.write_text(content, encoding="latin-1")
-    with pytest.raises(UserError, match=f"no usable results found: .*{file.name} is not a whole JSON file") as error:
+    with pytest.raises(UserError, match=f"no usable results found: .*{file.name}: not a whole JSON file") as error:
         read_results([file])
     assert "\n" not in str(error.value)
 
@@ -223,7 +223,7 @@ def test_a_file_that_is_unusable_costs_no_other(tmp_path, caplog):
         assert read_results([tmp_path])["model"].unique().tolist() == ["whole"]
     assert [line.split(": ")[0] for line in caplog.messages] == [
         f"skipped {broken}",
-        f"skipped {cut} is not a whole JSON file (Expecting ',' delimiter",
+        f"skipped {cut}",
     ]
 
 

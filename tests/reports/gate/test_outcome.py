@@ -23,7 +23,7 @@ def _outcome(folder):
 def test_the_summary_begins_with_the_verdict_and_has_a_row_for_each_length(tmp_path):
     judged, baseline, now = _outcome(tmp_path)
     lines = summarise(judged, baseline, now, 0.02, 0.01).splitlines()
-    assert lines[0] == "## copy-eval gate: FAIL, 1 of 3 lengths dropped, 1 could not be compared"
+    assert lines[0] == "## copy-eval gate: FAIL, 1 of 3 lengths dropped, 1 cannot be judged"
     assert "- phonebook_copy: the smallest drop that is seen with a probability of 80%: at one length " in "\n".join(
         lines
     )

@@ -48,8 +48,8 @@ def test_lengths_that_fall_together_fail_although_none_does_alone(tmp_path):
 def test_all_answers_wrong_on_two_prompts_a_length_do_not_pass(tmp_path):
     lengths = (10, 20, 40, 80, 120, 160)
     judged = _judge(tmp_path, dict.fromkeys(lengths, "11"), dict.fromkeys(lengths, "00"), alpha=1e-4)
-    assert judged["verdict"].tolist() == ["unusable"] * 6 + ["pass"]
-    assert judged["note"].iloc[0] == "2 of 2 prompts were right in the baseline, too few for any drop to be significant"
+    assert judged["verdict"].tolist() == ["unusable"] * 7
+    assert judged["note"].iloc[0] == "2 prompts are too few for any drop to be significant"
     assert exit_code(judged) == 2
 
 
@@ -65,6 +65,15 @@ def test_a_subset_of_which_the_baseline_had_none_right_tells_nothing(tmp_path):
     baseline = dict.fromkeys(lengths, "00" + "1" * 100 + "0" * 98)
     judged = _judge(tmp_path, baseline, dict.fromkeys(lengths, "00"))
     assert judged["verdict"].tolist() == ["unusable"] * 6 + ["pass"]
+    assert exit_code(judged) == 2
+
+
+def test_the_loss_of_every_answer_at_one_length_of_few_prompts_does_not_pass(tmp_path):
+    lengths = (10, 20, 40, 80, 120, 160)
+    whole = dict.fromkeys(lengths, "1" * 8)
+    judged = _judge(tmp_path, whole, whole | {160: "0" * 8})
+    # 2**-8 is below 0.01, but not among seven tests.
+    assert set(judged.loc[judged["length"].notna(), "verdict"]) == {"unusable"}
     assert exit_code(judged) == 2
 
 

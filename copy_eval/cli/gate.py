@@ -21,8 +21,8 @@ length has some thousand prompts. A length whose accuracy in the baseline is not
 """
 _EPILOG = """
 exit codes: 0 pass, 1 a length or a task dropped, 2 unusable input, such as a length of the baseline that RESULTS do
-not have, that is over the context now, or that has too few prompts for any drop to be significant; a length that is
-new passes
+not have, that is over the context now, or that has too few prompts or right answers for any drop to be significant; a
+length that is new passes
 
 examples:
   copy-eval gate results --baseline baseline.json --update

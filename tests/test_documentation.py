@@ -19,7 +19,7 @@ import yaml
 import copy_eval.cli
 import copy_eval.tasks
 from copy_eval.adapter_names import MODELS
-from copy_eval.runs.suite import SETTINGS, load_suite, packaged_suites
+from copy_eval.runs.suite import known_settings, load_suite, packaged_suites
 from copy_eval.runs.task_loading import TASKS, tasks_by_name
 from tests.reports.result_files import write_results
 
@@ -102,7 +102,7 @@ def check_lm_eval(words: list[str]) -> None:
     options = HarnessCLI()._parser.parse_args(words)
     assert set(options.tasks) <= tasks_that_are_shown()
     assert options.model in (*MODELS, None, "hf"), options.model
-    assert (options.metadata or {}).keys() <= set(SETTINGS)
+    assert (options.metadata or {}).keys() <= known_settings().keys()
 
 
 def check_make(words: list[str]) -> None:
@@ -199,9 +199,9 @@ def test_the_tables_of_the_tasks_name_every_group_metric_and_setting():
     for kind, metrics in shown.items():
         definition = _load((TASKS / kind / f"_{kind}_yaml").read_text())
         assert metrics == {entry["metric"] for entry in definition["metric_list"]}
-        assert headlines[kind] == definition["metadata"].get("headline_metric", "exact_match")
+        assert headlines[kind] == definition["metadata"]["copy_eval"].get("headline_metric", "exact_match")
     settings = table_under(page, "## Settings")
-    assert {row[0] for row in settings} == set(SETTINGS)
+    assert {row[0] for row in settings} == known_settings().keys()
     assert {row[0]: row[1] for row in settings}["num_samples"] == "200"
 
 

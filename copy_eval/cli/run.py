@@ -48,6 +48,9 @@ def add_parser(subcommands: Any) -> None:
         "--settings", nargs="+", default=[], metavar="KEY=VALUE", help="override settings, such as num_samples=50"
     )
     parser.add_argument(
+        "--include-path", "--include_path", metavar="DIR", help="a folder of your own tasks, which come before ours"
+    )
+    parser.add_argument(
         "--dry-run",
         action="store_true",
         help="run nothing: list the cells with their prompts, tokens, and an estimate of forward FLOPs and memory",
@@ -135,11 +138,12 @@ def _read_suite(options: argparse.Namespace) -> "Suite":
     if options.suite is not None:
         if given or options.tasks:
             raise UserError("name either a suite or --model, --pretrained and --tasks, not both")
-        return load_suite(options.suite, settings)
+        return load_suite(options.suite, settings, options.include_path)
     missing = [f"--{name}" for name in ("model", "pretrained", "tasks") if getattr(options, name) is None]
     if missing:
         raise UserError(f"name a suite, or what to evaluate: {', '.join(missing)} missing")
-    return suite_of_options(given, [name.strip() for name in options.tasks.split(",")], settings)
+    tasks = [name.strip() for name in options.tasks.split(",")]
+    return suite_of_options(given, tasks, settings, options.include_path)
 
 
 def _read_pair(pair: str) -> tuple[str, str]:

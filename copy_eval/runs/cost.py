@@ -85,7 +85,7 @@ def estimate_suite(suite: Suite, on_cell: Callable[[], object] = lambda: None) -
         suite: what would be run.
         on_cell: is called after each cell.
     """
-    counter = TokenCounter(suite.settings)
+    counter = TokenCounter(suite.settings, suite.include_path)
     costs = []
     for cells in group_by_model(suite.cells()):
         entry, revision = cells[0].model, cells[0].revision

@@ -84,7 +84,7 @@ def _load_tasks(suite: Suite, progress: Progress) -> tuple[dict[str, Any], list[
     for name in suite.tasks:
         progress.prepare(f"preparing the prompts of {name}")
         try:
-            tasks[name] = load_task(name, suite.settings)
+            tasks[name] = load_task(name, suite.settings, suite.include_path)
         except UserError as error:
             cells = [cell for cell in suite.cells() if cell.task == name]
             failures.extend(CellEvent(cell, "failed", reason=str(error)) for cell in cells)
@@ -141,7 +141,7 @@ def _evaluate_cells(cells: Sequence[Cell], settings: Mapping[str, int | str], ou
             on_event(_failure(cell, error))
         return
     for cell in cells:
-        task = load_task(cell.task, settings)
+        task = load_task(cell.task, settings, cell.include_path)
         on_event(CellEvent(cell, "running", prompts=len(task.eval_docs)))
         try:
             report, samples = model.evaluate(cell.task, task)

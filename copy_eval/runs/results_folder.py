@@ -171,9 +171,10 @@ def left_to_do(
             on_model(of_model[0].label)
             with suppress(UserError):  # which is told when the model is loaded
                 weights = fingerprint_weights(of_model[0], out)
-        left += [
-            cell for cell in of_model if not is_done(cell, prompts_of(load_task(cell.task, settings)), weights, results)
-        ]
+        for cell in of_model:
+            prompts = prompts_of(load_task(cell.task, settings, cell.include_path))
+            if not is_done(cell, prompts, weights, results):
+                left.append(cell)
     return left
 
 

@@ -9,10 +9,8 @@ import yaml
 
 from copy_eval.errors import UserError
 from copy_eval.runs.results_folder import folder_of
-from copy_eval.runs.suite import SETTINGS, dump_suite, load_suite, packaged_suites, suite_of_options
-from copy_eval.tasks.c4 import dataset as c4
-from copy_eval.tasks.phonebook import dataset as phonebook
-from copy_eval.tasks.squad import dataset as squad
+from copy_eval.runs.suite import dump_suite, known_settings, load_suite, packaged_suites, suite_of_options
+from copy_eval.runs.task_loading import describe_task, read_definition, tasks_by_name
 from tests.runs.conftest import make_checkpoints
 
 GOOD = """\
@@ -86,7 +84,17 @@ def test_settings_of_the_command_line_come_before_the_files(write):
 
 
 def test_the_settings_are_those_of_the_tasks():
-    assert sorted(SETTINGS) == sorted({*phonebook.SETTINGS, *c4.SETTINGS, *squad.SETTINGS})
+    assert known_settings() == {
+        "num_samples": "count",
+        "data_seed": "number",
+        "length_tokenizer": "name",
+        "c4_path": "file",
+        "squad_path": "file",
+    }
+    for name, members in tasks_by_name().items():
+        if members == (name,):
+            # Each setting has its default beside the description.
+            assert describe_task(name).settings.keys() <= read_definition(name)["metadata"].keys()
 
 
 def test_a_suite_that_was_written_out_reads_the_same(write, tmp_path):
@@ -140,7 +148,7 @@ BAD = [
     ("num_samples: 8", "c4_path: nowhere.jsonl", "9: c4_path=nowhere.jsonl: no such file"),
     ("[phonebook_copy_10, c4_copy_25]", "[]", "7: tasks must list at least one task or group"),
     ("[phonebook_copy_10, c4_copy_25]", "[phonebook_copy_10", "8: not valid YAML: "),
-    (GOOD, "", "1: a suite has the keys name, models, tasks, settings"),
+    (GOOD, "", "1: a suite has the keys name, models, tasks, include_path, settings"),
     (GOOD, "models: &m [*m]", " not valid YAML"),
     (GOOD[GOOD.index("  - ") : GOOD.index("tasks")], "", "1: models must list at least one model"),
     ("tasks:", "  - {adapter: hf, pretrained: other/Pythia-410M}\ntasks:", "7: two models are called 'Pythia-410M'"),

@@ -84,7 +84,7 @@ def _format_length_axis(axes: Axes, accuracy: pd.DataFrame) -> None:
     crowded = len(gaps) > 0 and gaps.min() * _CHARACTERS < max(map(len, names.values())) + 1
     axes.set_xticks(list(names), labels=list(names.values()), rotation=45 if crowded else 0)
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel(length_unit(accuracy["task"].iloc[0]))
+    axes.set_xlabel(length_unit(accuracy))
 
 
 def _mark_over_context(axes: Axes, refused: pd.DataFrame, styles: dict[str, Style]) -> None:
@@ -152,7 +152,7 @@ def plot_emergence(accuracy: pd.DataFrame) -> Figure:
                 _draw_curve(axes, points, "step", colours[length], marker="o", markersize=3, label=name)
             _format_training_axes(axes, rows)
             axes.set_title(short[model])
-            axes.legend(title=length_unit(accuracy["task"].iloc[0]), loc="upper left", bbox_to_anchor=(1.01, 1))
+            axes.legend(title=length_unit(accuracy), loc="upper left", bbox_to_anchor=(1.01, 1))
         figure.axes[-1].set_xlabel("training step")
         about = f"{describe_prompts(accuracy)}, bands are 95 % intervals"
         figure.suptitle(wrap_title(accuracy["title"].iloc[0], about, figure), x=0.01, ha="left", fontsize="medium")

@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.figures.drawing import figure_settings, legend_names, wrap_title
-from copy_eval.reports.frames.series import few_steps
+from copy_eval.reports.frames.series import few_steps, length_unit
 
 _COLOURS = colormaps["Blues"]
 
@@ -54,10 +54,10 @@ def plot_depths(depths: pd.DataFrame) -> Figure:
             _draw_panel(axes, depths[depths["label"] == label], lengths, parts)
             axes.set_title(names[label], pad=3)
             axes.tick_params(labelleft=column == 0, labelbottom=place + columns >= len(labels))
-        about = "exact match by the place of the entry that is asked for in the book; n: prompts"
+        about = "exact match by the place of the answer in the prompt; n: prompts"
         title = wrap_title(depths["title"].iloc[0], about, figure)
         figure.text(0.1 / width, 1 - 0.08 / height, title, va="top")
-        figure.text((_MARGINS["left"] + panel[0] / 2) / width, 0.1 / height, "entries in the phonebook", ha="center")
+        figure.text((_MARGINS["left"] + panel[0] / 2) / width, 0.1 / height, length_unit(depths), ha="center")
         _add_scale(figure, panel[1])
     return figure
 

@@ -25,15 +25,6 @@ from copy_eval.reports.page.models import Model
 from copy_eval.reports.page.tables import Cell, Column, Row, Table, accuracy_cell, model_cell
 from copy_eval.reports.statistics.accuracy import metric_title
 
-_DESCRIPTIONS = {
-    "phonebook_copy": "The prompt is a phonebook; the answer is the number of one person in it.",
-    "phonebook_copy_dashed": "The prompt is a phonebook with numbers like 609-323-7777; the answer is one of them.",
-    "phonebook_reversed": "The prompt first says whose number will be asked, then comes the phonebook.",
-    "c4_copy": "The prompt is a text, twice, and its first word; the answer is the rest of the text.",
-    "c4_copy_shuffled": "As c4_copy, with the tokens of the text in random order.",
-    "squad_by_length": "The prompt is a paragraph with a question; the answer is a passage of the paragraph.",
-}
-
 
 @dataclass(frozen=True)
 class Section:
@@ -77,14 +68,14 @@ def _section(title: str, accuracy: pd.DataFrame, models: list[Model]) -> Section
     for row in accuracy.sort_values("length").itertuples():
         points[row.label][row.length] = row
     of_model = {model: points[model.label] for model in models if model.label in points}
-    series, task, text = accuracy.iloc[0][["series", "task", "text"]]
-    unit = length_unit(task)
+    series, description, text = accuracy.iloc[0][["series", "description", "text"]]
+    unit = length_unit(accuracy)
     metric = metric_title(accuracy["metric"].iloc[0])
     lengths = length_names(accuracy)
     return Section(
         anchor=f"task-{series}",
         title=title,
-        description=_DESCRIPTIONS.get(task, ""),
+        description="" if pd.isna(description) else description,
         text="" if pd.isna(text) else text,
         chart=accuracy_chart(of_model, lengths, unit, is_linear(accuracy["length"]), metric),
         chart_label=f"Line chart of {metric} against {unit}, a line a model. The table below holds its numbers.",
@@ -156,7 +147,7 @@ def _training(
 ) -> Training:
     rows = rows.sort_values(["step", "length"])
     lengths = length_names(rows)
-    unit = length_unit(rows["task"].iloc[0])
+    unit = length_unit(rows)
     curves = defaultdict(list)
     row: Any
     for row in rows.dropna(subset="accuracy").sort_values(["length", "step"]).itertuples():

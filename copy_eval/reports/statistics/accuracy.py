@@ -1,4 +1,4 @@
-"""Accuracies with their intervals: by length, and by the place of the entry in the phonebook.
+"""Accuracies with their intervals: by length, and by the place of the answer in the prompt.
 
 The accuracy of a task is its headline metric: the share of exact matches, or, for SQuAD, the mean F1. Both lie between
 0 and 1.
@@ -55,21 +55,22 @@ def _effective_sizes(accuracy: pd.DataFrame, samples: pd.DataFrame) -> pd.Series
 
 
 BINS = 5
-"""Equal parts of the book; with 200 prompts a length, some 40 fall into each."""
+"""Equal parts of the prompt; with 200 prompts a length, some 40 fall into each."""
 
-_SHARED = ["label", "model", "setup", "step", "series", "title", "length", "over_context"]
+_SHARED = ["label", "model", "setup", "step", "series", "title", "length", "unit", "over_context"]
 
 
 def accuracy_by_depth(samples: pd.DataFrame) -> pd.DataFrame:
-    """Return exact match by length and part of the book, for the samples that have a depth.
+    """Return exact match by length and part of the prompt, for the samples that have a depth.
 
     Args:
         samples: as ``read_samples`` returns them.
 
     Returns:
-        ``label``, ``model``, ``setup``, ``step``, ``series``, ``title``, ``length``, ``over_context``, ``depth_from``
-        and ``depth_to`` (0 is the first line of the book, 1 the last), ``n``, ``accuracy`` with ``low`` and ``high``
-        (Wilson, 95 %). An over-context length has its rows too, without accuracies. Empty where no sample has a depth.
+        ``label``, ``model``, ``setup``, ``step``, ``series``, ``title``, ``length``, ``unit``, ``over_context``,
+        ``depth_from`` and ``depth_to`` (0 is the beginning of the prompt, 1 its end: of a phonebook, the first and the
+        last line), ``n``, ``accuracy`` with ``low`` and ``high`` (Wilson, 95 %). An over-context length has its rows
+        too, without accuracies. Empty where no sample has a depth.
     """
     asked = samples.dropna(subset="depth")
     part = np.minimum(asked["depth"].astype(float) * BINS // 1, BINS - 1)

@@ -78,8 +78,10 @@ def test_what_differs_between_two_setups_of_one_model_is_one_line_of_text(tmp_pa
 def test_f1_stands_beside_the_exact_match_of_squad(tmp_path):
     sides = []
     for model, f1 in (("a", 0.75), ("b", 0.625)):
-        metadata = {"headline_metric": "f1", "text_source": "dev.json", "text_sha256": "c" * 64}
-        file = write_run(tmp_path, {0: "1" * 9, 100: "1" * 9}, model=model, task="squad_by_length", metadata=metadata)
+        metadata, about = {"text_source": "dev.json", "text_sha256": "c" * 64}, {"headline_metric": "f1"}
+        file = write_run(
+            tmp_path, {0: "1" * 9, 100: "1" * 9}, model=model, task="squad_by_length", metadata=metadata, about=about
+        )
         file.write_text(file.read_text().replace('"digit_accuracy,none": 1.0', f'"f1,none": {f1}'))
         sides.append(read_evaluation([file]))
     rows = [" ".join(line.split()) for line in render(compare(*sides), *sides, "table").splitlines()]

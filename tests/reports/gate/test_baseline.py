@@ -43,7 +43,7 @@ def test_a_baseline_holds_the_evaluation_that_it_was_made_of(baseline):
 def test_a_baseline_has_a_line_for_each_length_and_is_small(baseline):
     lines = baseline.read_text().splitlines()
     assert sum("task_name" in line for line in lines) == 3
-    assert max(map(len, lines)) < 450
+    assert max(map(len, lines)) < 500
 
 
 def test_answers_to_some_of_the_prompts_keep_their_places(tmp_path):
@@ -110,6 +110,6 @@ def test_another_json_file_is_no_baseline(tmp_path, content):
 
 
 def test_a_baseline_of_another_schema_is_named(baseline):
-    baseline.write_text(baseline.read_text().replace('"copy_eval_baseline": 2', '"copy_eval_baseline": 1'))
-    with pytest.raises(UserError, match="schema 1, this version reads 2"):
+    baseline.write_text(baseline.read_text().replace('"copy_eval_baseline": 3', '"copy_eval_baseline": 2'))
+    with pytest.raises(UserError, match="schema 2, this version reads 3"):
         read_baseline(baseline)

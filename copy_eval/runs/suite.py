@@ -162,7 +162,7 @@ def _read_include_path(content: Mapping[str, Any], source: Source, folder: Path)
     with source.at("include_path"):
         name = read_path(content, "include_path")
         path = locate(name, "include_path", folder)
-        if path is None or not path.is_dir():
+        if path is None:
             raise UserError(f"include_path={name}: no such folder")
         # Its files are read here, so that what is wrong with one is told with this line.
         tasks_by_name(str(path))

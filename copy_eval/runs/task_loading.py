@@ -33,7 +33,7 @@ def tasks_by_name(include_path: str | None = None) -> dict[str, tuple[str, ...]]
         include_path: the user's own folder of tasks; its names come before ours.
 
     Raises:
-        UserError: if a file in that folder cannot be read.
+        UserError: if there is no such folder, or a file in it cannot be read.
     """
     found = _definitions(include_path)
     tags: dict[str, list[str]] = {}
@@ -82,6 +82,8 @@ def describe_task(name: str, include_path: str | None = None) -> TaskDescription
 @cache
 def _definitions(include_path: str | None) -> dict[str, dict[str, Any]]:
     """Return the definitions of all tasks and groups; of two of one name in one folder, the first file's."""
+    if include_path is not None and not Path(include_path).is_dir():
+        raise UserError(f"include_path={include_path}: no such folder")
     found: dict[str, dict[str, Any]] = {}
     for folder in [TASKS] if include_path is None else [TASKS, Path(include_path)]:
         in_folder: dict[str, dict[str, Any]] = {}

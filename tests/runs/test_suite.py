@@ -366,6 +366,7 @@ def test_the_settings_of_a_users_task_are_known_where_its_folder_is(write, own_t
     ("file", "tasks", "include_path", "line"),
     [
         ("", "phonebook_copy", "nowhere", "3: include_path=nowhere: no such folder"),
+        ("", "phonebook_copy", "own/odd.yaml", "3: include_path=OWN/odd.yaml: no such folder"),
         ("", "phonebook_copy", "$NOWHERE/x", "3: include_path=$NOWHERE/x: the variable NOWHERE is not set"),
         ("", "phonebook_copy", "[a]", "3: include_path must be a name or a path, not ['a']"),
         ("task: [", "phonebook_copy", "own", "3: OWN/odd.yaml: not valid YAML: "),

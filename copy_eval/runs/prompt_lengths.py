@@ -52,7 +52,7 @@ class TokenCounter:
     def _count(self, name: str, tokenizer: str | None) -> PromptLengths:
         if tokenizer is None:
             return self._expect(name, "the model's tokenizer cannot be had")
-        data = read_definition(name, self._include_path)["custom_dataset"]
+        data = read_definition(name, self._include_path).get("custom_dataset", name)
         if data not in self._failed:
             try:
                 return count_tokens(load_task(name, self._settings, self._include_path), _load_tokenizer(tokenizer))
@@ -95,9 +95,9 @@ def expect_tokens(
         UserError: if the task does not say how many tokens a length has.
     """
     about, definition = describe_task(name, include_path), read_definition(name, include_path)
-    bounds, answer = definition.get("dataset_kwargs", {}), about.answer_tokens
-    count = settings.get("num_samples", definition["metadata"].get("num_samples"))
-    if about.prompt_tokens is None or answer is None or count is None or "length" not in bounds:
+    bounds, answer = definition["dataset_kwargs"], about.answer_tokens
+    count = settings.get("num_samples", (definition.get("metadata") or {}).get("num_samples"))
+    if about.prompt_tokens is None or answer is None or count is None:
         raise UserError(f"{name}: its tokens cannot be counted ({reason}), and it does not say how many a length has")
     length = bounds["length"]
     if "below" in bounds:

@@ -26,7 +26,7 @@ import yaml
 
 from copy_eval.errors import UserError
 from copy_eval.runs.model_entries import ModelEntry, dump_model, read_models
-from copy_eval.runs.task_loading import describe_task, tasks_by_name
+from copy_eval.runs.task_loading import TASKS, describe_task, tasks_by_name
 from copy_eval.runs.yaml_values import Source, locate, read_name, read_path, read_yaml, refuse_unknown
 from copy_eval.task_description import SettingKind
 from copy_eval.tasks.settings import read_whole_number
@@ -166,7 +166,7 @@ def _read_include_path(content: Mapping[str, Any], source: Source, folder: Path)
             raise UserError(f"include_path={name}: no such folder")
         # Its files are read here, so that what is wrong with one is told with this line.
         tasks_by_name(str(path))
-        return str(path)
+        return None if path == TASKS else str(path)  # `--include-path tasks` in a checkout
 
 
 def _read_tasks(given: object, source: Source, include_path: str | None) -> tuple[str, ...]:
@@ -228,7 +228,7 @@ def dump_suite(suite: Suite) -> str:
         "name": suite.name,
         "models": [dump_model(model) for model in suite.models],
         "tasks": list(suite.tasks),
-        "include_path": suite.include_path,
+        **({"include_path": suite.include_path} if suite.include_path else {}),
         "settings": dict(suite.settings),
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -71,10 +71,11 @@ def describe_task(name: str, include_path: str | None = None) -> TaskDescription
     metrics = definition.get("metric_list")
     named = [entry.get("metric") for entry in metrics if isinstance(entry, dict)] if isinstance(metrics, list) else []
     mappings = [definition.get(key) or {} for key in ("metadata", "dataset_kwargs")]
-    if "class" not in definition or "exact_match" not in named or not all(isinstance(each, dict) for each in mappings):
+    is_ours = "class" in definition and "exact_match" in named and all(isinstance(each, dict) for each in mappings)
+    if not is_ours or not isinstance(mappings[1].get("length"), int):
         raise UserError(
-            f"{name} is no task as copy-eval's are (class: !function copy_eval.tasks.copy_task.CopyTask, and "
-            "exact_match among its metrics): evaluate it with lm_eval"
+            f"{name} is no task as copy-eval's are (class: !function copy_eval.tasks.copy_task.CopyTask, length among "
+            "its dataset_kwargs, exact_match among its metrics): evaluate it with lm_eval"
         )
     return read_description(name, *mappings)
 

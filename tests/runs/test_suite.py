@@ -348,6 +348,11 @@ def test_a_folder_on_the_command_line_comes_before_the_suites_and_starts_from_he
     assert given.tasks == ("phonebook_copy_11",)
 
 
+def test_our_own_folder_is_no_folder_of_ones_own():
+    suite = suite_of_options({"adapter": "hf", "pretrained": "gpt2"}, ["phonebook_copy"], {}, str(TASKS))
+    assert suite.include_path is None
+
+
 def test_the_settings_of_a_users_task_are_known_where_its_folder_is(write, own_tasks):
     (own_tasks / "words.yaml").write_text(
         f"include: {TASKS}/phonebook/_phonebook_yaml\ntask: words\ndataset_kwargs: {{length: 5}}\n"

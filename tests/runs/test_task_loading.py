@@ -92,6 +92,7 @@ FOREIGN = "dataset_path: ai2_arc\noutput_type: generate_until\nmetric_list: [{me
         (FOREIGN, "odd is no task as copy-eval's are "),
         ("class: !function somewhere.Task\nmetric_list: [{metric: acc}]", "odd is no task as copy-eval's are "),
         (f"include: {TASKS}/phonebook/_phonebook_yaml\nmetadata: 7", "odd is no task as copy-eval's are "),
+        (f"include: {TASKS}/phonebook/_phonebook_yaml\ndataset_kwargs: {{}}", "odd is no task as copy-eval's are "),
         (
             f"include: {TASKS}/phonebook/_phonebook_yaml\nmetadata: {{copy_eval: {{units: entries}}}}",
             "odd: metadata.copy_eval.units is unknown",
@@ -107,7 +108,7 @@ FOREIGN = "dataset_path: ai2_arc\noutput_type: generate_until\nmetric_list: [{me
     ],
 )
 def test_a_task_of_another_form_is_one_line(own_tasks, text, line):
-    (own_tasks / "odd.yaml").write_text(f"task: odd\n{text}\n")
+    (own_tasks / "odd.yaml").write_text(f"task: odd\ndataset_kwargs: {{length: 5}}\n{text}\n")
     with pytest.raises(UserError, match=line):
         describe_task("odd", str(own_tasks))
 
@@ -124,6 +125,7 @@ def test_a_class_that_logs_no_prompts_is_one_line(own_tasks):
     )
     (own_tasks / "odd.yaml").write_text(
         f"include: {TASKS}/phonebook/_phonebook_yaml\ntask: odd\nclass: !function plain.Plain\n"
+        "dataset_kwargs: {length: 1}\n"
     )
     with pytest.raises(UserError, match=r"odd: its class is not copy_eval\.tasks\.copy_task\.CopyTask"):
         load_task("odd", {}, str(own_tasks))
@@ -132,6 +134,7 @@ def test_a_class_that_logs_no_prompts_is_one_line(own_tasks):
 def test_a_module_that_is_not_there_is_one_line(own_tasks):
     (own_tasks / "odd.yaml").write_text(
         f"include: {TASKS}/phonebook/_phonebook_yaml\ntask: odd\ncustom_dataset: !function nowhere.build\n"
+        "dataset_kwargs: {length: 1}\n"
     )
     with pytest.raises(UserError, match=r"^odd: .*nowhere"):
         load_task("odd", {}, str(own_tasks))

@@ -33,6 +33,7 @@ def test_a_baseline_holds_the_evaluation_that_it_was_made_of(baseline):
     assert (evaluation.model, evaluation.revision, evaluation.label) == ("some/model", "main", "some/model")
     c4, short, long = evaluation.scores
     assert (c4.task_name, c4.n, c4.right, c4.text, c4.answers) == ("c4_copy_25", 4, 3, "allenai/c4 @ 1588ec454ef", None)
+    assert (c4.length_name, c4.unit) == ("25", "tokens of the text")
     assert "".join(str(int(answer)) for answer in short.answers.right) == MANY_ANSWERS
     assert short.answers.prompts.tolist() == list(range(len(MANY_ANSWERS)))
     assert evaluation.setup == {"adapter": "pythia"}

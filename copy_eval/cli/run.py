@@ -50,7 +50,7 @@ def add_parser(subcommands: Any) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="run nothing: list the cells with their prompts, tokens, and an estimate of forward FLOPs and memory",
+        help="run nothing: list the cells with their prompts, tokens, forward FLOPs, memory of weights and cache",
     )
     parser.add_argument(
         "--ray",

@@ -154,5 +154,7 @@ def format_amount(number: int) -> str:
 
 
 def format_bytes(number: int) -> str:
-    """Write bytes in GiB, small numbers in MiB."""
-    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.0f} MiB"
+    """Write bytes in GiB, small numbers in MiB or KiB."""
+    if number >= 2**30:
+        return f"{number / 2**30:.1f} GiB"
+    return f"{number / 2**20:.0f} MiB" if number >= 2**20 else f"{number / 2**10:.0f} KiB"

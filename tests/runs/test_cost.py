@@ -98,9 +98,5 @@ def test_amounts_have_three_digits_and_a_unit():
     assert [format_amount(int(amount)) for amount in amounts] == [
         "0", "12", "999", "1 k", "54.3 k", "3.2 M", "2.5 T", "1 P", "7 E",
     ]  # fmt: skip
-    assert [format_bytes(size) for size in (3 * 2**10, 2**20, 2**30 - 2**20, 3 * 2**29)] == [
-        "3 KiB",
-        "1 MiB",
-        "1023 MiB",
-        "1.5 GiB",
-    ]
+    sizes = (3 * 2**10, 2**20, 2**30 - 2**20, 3 * 2**29)
+    assert [format_bytes(size) for size in sizes] == ["3 KiB", "1 MiB", "1023 MiB", "1.5 GiB"]

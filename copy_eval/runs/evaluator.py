@@ -24,6 +24,7 @@ from copy_eval.runs.results_folder import (
     fingerprint_weights,
     folder_of,
     left_to_do,
+    locked,
     refuse_other_prompts,
     refuse_other_suite,
     write_failures,
@@ -53,12 +54,17 @@ def run_suite(
     """Evaluate the cells of a suite that have no result in ``out`` yet, and return the failures.
 
     Raises:
-        UserError: if ``out`` holds results of another suite or of other prompts, or cannot be written.
+        UserError: if ``out`` holds results of another suite or of other prompts, if another run is at work in it, or if
+            it cannot be written.
     """
     refuse_other_suite(out, suite)
+    with locked(out):
+        return _run_locked(suite, out, progress, evaluate_all)
+
+
+def _run_locked(suite: Suite, out: Path, progress: Progress, evaluate_all: EvaluateAll) -> list[CellEvent]:
     tasks, failures = _load_tasks(suite, progress)
-    if out.exists():
-        refuse_other_prompts(out, {name: prompts_of(task) for name, task in tasks.items()}, progress.say)
+    refuse_other_prompts(out, {name: prompts_of(task) for name, task in tasks.items()}, progress.say)
     claim(out, suite)
     cells = [cell for cell in suite.cells() if cell.task in tasks]
     left = left_to_do(cells, suite.settings, out, lambda label: progress.prepare(f"comparing the weights of {label}"))

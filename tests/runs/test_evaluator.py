@@ -14,9 +14,10 @@ from lm_eval.tasks import TaskManager
 from safetensors.torch import load_file, save_file
 
 from copy_eval.checkpoint_fingerprint import fingerprint_checkpoint
+from copy_eval.errors import UserError
 from copy_eval.packaged import PACKAGED
 from copy_eval.reports.frames.results import read_results
-from copy_eval.runs.evaluator import evaluate_model, run_suite
+from copy_eval.runs.evaluator import evaluate_in_turn, evaluate_model, run_suite
 from copy_eval.runs.model_entries import ModelEntry
 from copy_eval.runs.progress import Progress
 from copy_eval.runs.results_folder import claim
@@ -195,6 +196,22 @@ def test_every_answer_of_a_running_cell_is_told(adapter, tmp_path):
     evaluate_model([cell], {"num_samples": 5}, tmp_path, events.append)
     assert [event.state for event in events] == ["loading", *["running"] * 6, "done"]
     assert [(event.answered, event.prompts) for event in events[1:-1]] == [(count, 5) for count in range(6)]
+
+
+def test_a_second_run_in_the_same_folder_is_one_line_and_the_first_goes_on(suite, tmp_path):
+    out, small = tmp_path / "results", replace(suite, models=(PYTHIA,), tasks=("phonebook_copy_10",))
+
+    def evaluate_both(groups, settings, out, on_event):
+        with pytest.raises(UserError, match=f"^another run writes to {out}: wait for it"):
+            run_suite(small, out, Progress())
+        evaluate_in_turn(groups, settings, out, on_event)
+
+    progress = Progress()
+    assert run_suite(small, out, progress, evaluate_both) == []
+    assert progress.evaluated == 1
+    again = Progress()
+    assert run_suite(small, out, again) == []
+    assert again.done_before == 1
 
 
 def test_a_task_without_its_text_fails_for_every_model_and_the_others_go_on(suite, tmp_path):

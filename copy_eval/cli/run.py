@@ -53,7 +53,7 @@ def add_parser(subcommands: Any) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="run nothing: list the cells with their prompts, tokens, and an estimate of forward FLOPs and memory",
+        help="run nothing: list the cells with their prompts, tokens, forward FLOPs, memory of weights and cache",
     )
     parser.add_argument(
         "--ray",
@@ -74,8 +74,6 @@ def add_parser(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate what is left, and return 1 if a cell failed."""
-    # lm-eval draws a bar for each step and task, which ours takes the place of; tqdm reads this when it is imported.
-    os.environ["TQDM_DISABLE"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # as lm-eval's own command
     suite = _read_suite(options)
     if options.dry_run:

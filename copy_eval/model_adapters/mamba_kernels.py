@@ -238,7 +238,7 @@ class StepGraphs:
         self._model = model
         self._steps: dict[int, Step] = {}
         self._pool: Any = None
-        self._captures = device.type == "cuda"
+        self._captures = device.type == DEVICE_TYPE
 
     def begin(self, states: LayerStates) -> Step:
         """Return a step that goes on from copies of these states, until the next one is begun."""

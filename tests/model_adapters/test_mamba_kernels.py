@@ -1,4 +1,7 @@
-"""What surrounds mamba-ssm's kernels, on a model that keeps their contract without them; no CUDA graph is captured."""
+"""What surrounds mamba-ssm's kernels, on a model that keeps their contract without them.
+
+The tests in with_mamba_ssm do the same and more with its own classes, where these are at hand.
+"""
 
 import dataclasses
 import sys
@@ -19,6 +22,7 @@ from copy_eval.model_adapters.state_spaces_layout import (
     build_transformers_model,
     translate_config,
 )
+from tests.model_adapters import graph_on_cpu
 from tests.model_adapters.support import MAMBA2, PROMPTS, answer
 
 CPU = torch.device("cpu")
@@ -144,6 +148,7 @@ def kernels_on_the_cpu(monkeypatch):
         return built[-1]
 
     monkeypatch.setattr(mamba_kernels, "DEVICE_TYPE", "cpu")
+    graph_on_cpu.install(monkeypatch)
     monkeypatch.setattr(mamba_kernels, "why_no_kernels", lambda **_: None)
     monkeypatch.setattr(mamba_kernels, "build_kernel_model", build)
     return built

@@ -120,7 +120,7 @@ def install():
     from mamba_ssm.modules import mamba2, mamba_simple
     from mamba_ssm.ops.triton import layer_norm, layernorm_gated, selective_state_update, ssd_combined
 
-    for module in (mamba2, mamba_simple):
+    for module in (selective_state_update, mamba2, mamba_simple):  # transformers takes that of the first
         module.selective_state_update = selective_state_update.selective_state_update_ref
     layer_norm._layer_norm_fwd = layer_norm_fwd
     layernorm_gated._layer_norm_fwd = ssd_combined._layer_norm_fwd = gated_norm_fwd

@@ -303,6 +303,7 @@ def hybrid_folder(state_spaces_folder, tmp_path):
     for name, tensor in weights.items():
         weights[name] = mamba.get(name, tensor) if ".layers.1.mixer." not in name else torch.randn_like(tensor) * 0.5
     weights["backbone.embedding.weight"].normal_()
+    del weights["lm_head.weight"]  # which is the embedding, whether it is in the file or not
     (tmp_path / "config.json").write_text(json.dumps(HYBRID))
     torch.save(weights, tmp_path / "pytorch_model.bin")
     for file in state_spaces_folder(MAMBA1).glob("tokenizer*"):

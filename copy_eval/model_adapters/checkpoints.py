@@ -104,12 +104,17 @@ def _read_json_object(path: Path) -> dict[str, Any]:
         UserError: if it is not JSON, or something else than an object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_hook=_decode_float)
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a JSON object")
     return content
+
+
+def _decode_float(content: dict[str, Any]) -> Any:
+    """Return the number that transformers 5 writes as an object, since JSON has no infinity; else the object itself."""
+    return float(content["__float__"]) if content.keys() == {"__float__"} else content
 
 
 def is_state_spaces(checkpoint: str, config: dict[str, Any]) -> bool:

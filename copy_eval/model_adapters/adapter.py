@@ -69,6 +69,9 @@ class ExactLM(CheckedLM):
     adapter: str
     """The name after ``--model``, whichever alias was asked for."""
 
+    _batched = True
+    """Whether prompts may share a batch."""
+
     refuses_over_context = True
     """Tells the tasks that no prompt is ever cut here."""
 
@@ -105,7 +108,13 @@ class ExactLM(CheckedLM):
             "model_architecture": self.config.model_type or "state_spaces_hybrid",
             "weights_sha256": self._weights_sha256,
             # Another adapter may have the same name; this is only in the results of ours.
-            "copy_eval": {"adapter": self.adapter, "version": __version__, "context_length": self.context_length},
+            "copy_eval": {
+                "adapter": self.adapter,
+                "version": __version__,
+                "context_length": self.context_length,
+                "batched": self._batched,
+                "drafted": self._trust is not None,
+            },
         }
 
     def _new_run(self, room: int) -> Run:

@@ -70,7 +70,10 @@ def test_the_result_says_which_adapter_ran_by_whatever_name(name, pretrained, co
             limit=1, bootstrap_iters=0,
         )  # fmt: skip
         noted = json.loads(json.dumps(results["config"]["copy_eval"]))
-        assert noted == {"adapter": name, "version": copy_eval.__version__, "context_length": context_length}
+        assert noted == {
+            "adapter": name, "version": copy_eval.__version__, "context_length": context_length,
+            "batched": True, "drafted": True,
+        }  # fmt: skip
 
 
 NEUTRAL = [

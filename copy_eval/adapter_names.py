@@ -2,8 +2,8 @@
 
 MODELS = {
     "mamba_ssm": "copy_eval.model_adapters.mamba:MambaLM",
-    "copy_hf": "copy_eval.model_adapters.pythia:PythiaLM",
     "pythia": "copy_eval.model_adapters.pythia:PythiaLM",
+    "copy_hf": "copy_eval.model_adapters.pythia:PythiaLM",
     "copy_eval_mamba_ssm": "copy_eval.model_adapters.mamba:MambaLM",
     "copy_eval_pythia": "copy_eval.model_adapters.pythia:PythiaLM",
 }

@@ -12,7 +12,7 @@ PHONEBOOK := $(DEMO) num_samples=64 --tasks phonebook_copy
 # C4 is not at hand offline: the text is the documentation of the data sets that scikit-learn carries.
 COPY := $(DEMO) num_samples=64,c4_path=demo/text.txt,length_tokenizer=tiny-pythia --tasks c4_copy_25,c4_copy_50,c4_copy_100,c4_copy_200
 
-.PHONY: demo test test-lowest test-mamba-ssm gpu check
+.PHONY: demo test test-lowest test-mamba-ssm zoo gpu check
 
 demo: $(INSTALLED)
 	@mkdir -p demo && cat .venv/lib/python3*/site-packages/sklearn/datasets/descr/*.rst > demo/text.txt
@@ -46,6 +46,10 @@ test-lowest: $(LOWEST)
 # In the environment of $(PYTHON), whose PyTorch fits the GPU and mamba-ssm, not in one made here.
 gpu:
 	$(PYTHON) -m benchmarks.gpu
+
+# Every causal model type of transformers, tiny and with random weights, in a batch with drafts and alone.
+zoo: $(INSTALLED)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.model_adapters.zoo demo/zoo.md
 
 check: $(INSTALLED)
 	$(BIN)/ruff check

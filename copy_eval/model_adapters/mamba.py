@@ -99,10 +99,11 @@ class MambaLM(ExactLM):
             self._config = PretrainedConfig()
         elif self._state_spaces:
             self._config = translate_config(self._config_json, pretrained)
-        elif self._config_json["model_type"] in ("mamba", "mamba2"):
+        elif self._config_json.get("model_type") in ("mamba", "mamba2"):
             super()._get_config(pretrained, **options)
         else:
-            raise UserError(f"pretrained={pretrained}: a {self._config_json['model_type']} model; use --model pythia")
+            kind = self._config_json.get("model_type", "model with code of its own")
+            raise UserError(f"pretrained={pretrained}: neither Mamba nor Mamba-2 ({kind}); use --model copy_hf")
 
     def _why_no_kernels(self) -> str | None:
         if self._mixed_precision is not None:

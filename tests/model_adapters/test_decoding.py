@@ -254,9 +254,7 @@ def test_rows_that_fill_the_context_need_no_more_slots_than_it_has(name, tokeniz
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "most"), [("mistral", 1), ("llama4", 1), ("gpt_neo", 1), ("bamba", 2), ("lfm2", 2)]
-)
+@pytest.mark.parametrize(("name", "most"), [("mistral", 1), ("llama4", 1), ("gpt_neo", 1), ("bamba", 2), ("lfm2", 2)])
 def test_a_batch_whose_drafts_are_right_takes_one_pass_or_with_states_two(name, most, tokenizer, monkeypatch):
     network = build_model(name)
     model = PythiaLM(pretrained=network, tokenizer=tokenizer, batch_size=8)

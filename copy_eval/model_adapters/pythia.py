@@ -53,13 +53,17 @@ class PythiaLM(ExactLM):
     def _test_itself(self) -> Capabilities:
         longest = min(int(self.max_length), self._rope.length if self._rope is not None else int(self.max_length))
         text = self.tok_encode(_TEST_TEXT, add_special_tokens=False)
+        # What a cache of another kind chooses among its slots, such as a sparse attention, shows in long texts only.
+        known = growing_cache(self._cached_model.config) is not None
         drafts = self._trust is not None
         if "indexed_attention" in (getattr(self._cached_model.config, "layer_types", None) or ()):
             # Only beyond some thousand tokens, where the test does not reach, does the indexer leave any key out.
             _log.warning("transformers' generate answers, one prompt at a time: an indexer would pick padding as keys")
             return Capabilities()
         with self._autocast():
-            found = find_capabilities(self._cached_model, self._new_batch, text, longest, drafts)
+            found = find_capabilities(
+                self._cached_model, self._new_batch, text, longest, batches=known, drafts=known and drafts
+            )
         if not found.stepwise:
             _log.warning("transformers' generate answers, one prompt at a time: this model computes otherwise by steps")
             return found

@@ -81,7 +81,12 @@ _Logits = dict[tuple[int, int], torch.Tensor]
 
 @torch.no_grad()
 def find_capabilities(
-    model: CachedModel, new_run: Callable[[bool], LogitsRun], text: Sequence[int], longest: int, drafts: bool = True
+    model: CachedModel,
+    new_run: Callable[[bool], LogitsRun],
+    text: Sequence[int],
+    longest: int,
+    batches: bool = True,
+    drafts: bool = True,
 ) -> Capabilities:
     """Let a few tokens through a model in every way that decoding would use.
 
@@ -90,7 +95,8 @@ def find_capabilities(
         new_run: returns a fresh run, told whether it gets drafts.
         text: tokens to test with.
         longest: the most tokens that a row may have.
-        drafts: whether to test drafts at all.
+        batches: whether to test batches at all.
+        drafts: the same of drafts.
 
     Returns:
         What holds; nothing for a model that takes too few tokens for the test.
@@ -114,7 +120,7 @@ def find_capabilities(
     steps = math.inf if alone is None else _compare(alone, whole)
     if alone is None or not steps <= broken:
         return Capabilities()
-    batched = difference(lambda: _step(new_run(False), rows, everyone), alone) <= tolerance
+    batched = batches and difference(lambda: _step(new_run(False), rows, everyone), alone) <= tolerance
     drafted = (
         drafts
         and steps <= tolerance
@@ -159,7 +165,7 @@ def _make_rows(model: CachedModel, text: Sequence[int], size: int) -> tuple[list
     rows: list[_Row] = []
     whole: _Logits = {}
     rounding: _Logits = {}
-    for row, length in enumerate((size, max(1, size * 2 // 3), max(1, size // 4))):
+    for row, length in enumerate((size, max(1, size * 7 // 8), max(1, size // 4))):
         prompt, rest = tokens[row * _LONGEST :][:length], tokens[row * _LONGEST + length :][: _FOLLOWING - 1]
         rounding[row, 0] = model.from_the_start(prompt)[-1]
         rows.append(_Row(prompt, [int(rounding[row, 0].argmax()), *rest]))

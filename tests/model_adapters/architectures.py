@@ -58,6 +58,15 @@ CONFIGS = {
         "minimax",
         {"layer_types": ["full_attention", "linear_attention"], "block_size": 8, "num_local_experts": 4},
     ),
+    "deepseek_v32": (
+        "deepseek_v32",
+        {
+            "index_topk": 8, "index_n_heads": 4, "index_head_dim": 8, "kv_lora_rank": 16, "q_lora_rank": 16,
+            "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8, "n_routed_experts": 4, "n_group": 1,
+            "topk_group": 1, "num_experts_per_tok": 2, "n_shared_experts": 1, "moe_intermediate_size": 48,
+            "first_k_dense_replace": 1, "num_key_value_heads": 4,
+        },
+    ),
     "longrope": ("phi3", {"rope_parameters": _LONG, "original_max_position_embeddings": 48}),
     "longrope_llama": ("llama", {"rope_parameters": _LONG}),
     "dynamic": (

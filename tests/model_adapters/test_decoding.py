@@ -229,6 +229,45 @@ def test_every_architecture_answers_like_hf(name, write):
         assert_same_answers(model, REPEATS, answer(model, REPEATS, **settings), expected)
 
 
+@pytest.mark.parametrize("name", ["gpt_neo", "mpt", "gpt2", "falcon_h1"])
+def test_rows_that_fill_the_context_need_no_more_slots_than_it_has(name, tokenizer, monkeypatch):
+    longest = max(PROMPTS, key=lambda prompt: len(tokenizer.encode(prompt)))
+    most, context = 16, len(tokenizer.encode(longest)) + 16
+    size = {"mpt": "max_seq_len", "gpt2": "n_positions"}.get(name, "max_position_embeddings")
+    network = build_model(name, **{size: context})
+    options = {"pretrained": network, "tokenizer": tokenizer, "max_length": context}
+    undrafted = PythiaLM(**options, batch_size=1, draft=0)
+    expected = answer(undrafted, until=[], max_gen_toks=most)
+    known = {tuple(whole[:-most]): whole for whole in whole_texts(undrafted, PROMPTS)}
+    end = len(tokenizer.encode(longest)) + most
+
+    # The longest row is nearly done when the others, which had no drafts, get long ones.
+    def look_up(tokens, most):
+        whole = next(whole for whole in known.values() if whole[: len(tokens)] == tokens)
+        if len(whole) == end:
+            return [*whole[len(tokens) : -4], 2][:most]
+        return whole[len(tokens) :][:most] if tuple(tokens) not in known else []
+
+    monkeypatch.setattr("copy_eval.model_adapters.drafting.look_up", look_up)
+    assert_same_answers(
+        undrafted, PROMPTS, answer(PythiaLM(**options, batch_size=8), until=[], max_gen_toks=most), expected
+    )
+
+
+@pytest.mark.parametrize(("name", "most"), [("mistral", 1), ("llama4", 1), ("gpt_neo", 1), ("bamba", 2), ("lfm2", 2)])
+def test_a_batch_whose_drafts_are_right_takes_one_pass_or_with_states_two(name, most, tokenizer, monkeypatch):
+    network = build_model(name)
+    model = PythiaLM(pretrained=network, tokenizer=tokenizer, batch_size=8)
+    known = whole_texts(model, PROMPTS)
+    passes = []
+    network.get_input_embeddings().register_forward_pre_hook(lambda *_: passes.append(1))
+
+    draft_from(known, SPOILS["nowhere"], monkeypatch)
+    answer(model, until=[], max_gen_toks=16)
+
+    assert len(passes) == most
+
+
 def test_a_batch_that_exceeds_the_memory_is_halved_once_and_for_all(neox_folder, monkeypatch, caplog):
     model = PythiaLM(pretrained=str(neox_folder), device="cpu", batch_size=7)
     expected = answer(model, [*PROMPTS, *PROMPTS])

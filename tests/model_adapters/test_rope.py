@@ -9,7 +9,7 @@ from tests.model_adapters.architectures import build_model
 from tests.model_adapters.support import answer, assert_same_answers
 
 LENGTHS = [8, 20, 30, 44, 47, 48, 49, 60, 90]
-"""Tokens of prompts on both sides of 48, up to which the first frequencies hold, and before it by less than an answer."""
+"""Tokens of prompts on both sides of 48, up to which the first frequencies hold; some answers cross it."""
 
 
 def make_prompts(tokenizer):

@@ -36,6 +36,11 @@ def test_a_model_whose_own_cache_mixes_rows_goes_one_prompt_at_a_time(tokenizer)
     assert not find(build_model("minimax"), tokenizer).batched
 
 
+def test_a_sparse_attention_goes_one_prompt_at_a_time(tokenizer):
+    found = find(build_model("deepseek_v32"), tokenizer)
+    assert (found.batched, found.drafted) == (False, False)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", ["llama", "gpt_neo", "qwen3_next", "bamba"])
 def test_the_rounding_of_half_precision_is_no_fault(name, dtype, tokenizer):

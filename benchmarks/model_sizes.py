@@ -52,8 +52,6 @@ from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.pythia import PythiaLM
 from copy_eval.model_adapters.state_spaces_layout import name_as_state_spaces, write_state_spaces
 from copy_eval.runs.architecture import read_architecture
-from copy_eval.runs.cost import peak_memory
-from copy_eval.runs.prompt_lengths import PromptLengths
 
 NEOX = {"model_type": "gpt_neox", "vocab_size": 50304, "max_position_embeddings": 2048}
 MAMBA = {"model_type": "mamba", "vocab_size": 50280, "tie_word_embeddings": False}
@@ -140,16 +138,20 @@ def run_model(
 
 
 def compare_memory(ours: ExactLM, folder: Path, requests: Sequence[Any], batch_size: int) -> str:
-    """Return the highest memory of our decoding beside the estimate of a dry run."""
+    """Return the highest memory of our decoding beside the weights and the cache that a dry run counts."""
     ours.batch_size_per_gpu = batch_size
-    lengths = [len(ours.tok_encode(request.args[0])) for request in requests]
-    limit = requests[0].args[1]["max_gen_toks"]
-    known = PromptLengths(tuple(lengths), tuple(limit for _ in lengths), limit)
-    weight = next(ours.model.parameters())
-    estimate = peak_memory(read_architecture(str(folder)), known, batch_size, weight.element_size())
+    requests = requests[:batch_size]
+    longest = max(len(ours.tok_encode(request.args[0])) for request in requests)
+    known = read_architecture(str(folder), dtype=next(ours.model.parameters()).dtype)
+    cache = known.cache_bytes(longest + requests[0].args[1]["max_gen_toks"])
+    assert cache is not None  # of all the shapes here
+    weights_mib, cache_mib = known.weights / 2**20, len(requests) * cache / 2**20
     reset_peak()
-    ours.generate_until(list(requests[:batch_size]), disable_tqdm=True)
-    return f"at batch {batch_size}: peak {read_peak():.0f} MiB, by the dry run {estimate / 2**20:.0f} MiB"
+    ours.generate_until(list(requests), disable_tqdm=True)
+    return (
+        f"at batch {batch_size}: peak {read_peak():.0f} MiB; "
+        f"by the dry run {weights_mib:.0f} MiB of weights and {cache_mib:.0f} MiB of cache"
+    )
 
 
 def write_both_formats(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

@@ -72,7 +72,7 @@ def test_the_result_says_which_adapter_ran_by_whatever_name(name, pretrained, co
         noted = json.loads(json.dumps(results["config"]["copy_eval"]))
         assert noted == {
             "adapter": name, "version": copy_eval.__version__, "context_length": context_length,
-            "batched": True, "drafted": True,
+            "batched": True, "drafted": True, **({"kernels": None} if name == "mamba_ssm" else {}),
         }  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def _effective_sizes(accuracy: pd.DataFrame, samples: pd.DataFrame) -> pd.Series
 BINS = 5
 """Equal parts of the book; with 200 prompts a length, some 40 fall into each."""
 
-_SHARED = ["label", "model", "setup", "step", "series", "title", "length", "over_context"]
+_SHARED = ["label", "model", "setup", "step", "task", "series", "title", "task_name", "length", "over_context"]
 
 
 def accuracy_by_depth(samples: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,75 @@
+"""Accuracy by length and depth, the place in the prompt that is asked for: a heat map for each model."""
+
+import textwrap
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from copy_eval.over_context import OVER_CONTEXT
+from copy_eval.reports.charts.theme import SHARES, Drawing, chart_title, tooltips
+from copy_eval.reports.frames.models import shorten
+from copy_eval.reports.frames.series import length_names, length_unit
+
+_ABREAST = 2
+
+_CELL = (46, 34)
+"""Width and height in pixels: room for "100%" and "n=200"."""
+
+_CHARACTER = 7
+"""Width of a character of an axis' title in pixels."""
+
+_DARK = 0.55
+"""Accuracy from which on white is easier to read on a cell than black."""
+
+
+def draw_depth(depths: pd.DataFrame) -> Drawing:
+    """Draw a heat map for each model; each cell says its exact match and how many prompts that rests on.
+
+    A cell without prompts is empty, and that of a length over the context is grey and says so.
+
+    Args:
+        depths: rows of one series, as ``accuracy.accuracy_by_depth`` returns them.
+    """
+    names = shorten(depths["label"].unique())
+    lengths = length_names(depths)
+    unit = length_unit(depths["task"].iloc[0])
+    frame = depths[["label", "length", "accuracy", "low", "high", "n"]].assign(
+        name=depths["label"].map(names), bucket=depths["length"].map(lengths), depth=depth_names(depths)
+    )
+    across = textwrap.wrap(unit, max(len(lengths) * _CELL[0] // _CHARACTER, len(max(unit.split(), key=len))))
+    scored, refused = "isValid(datum.accuracy)", "!isValid(datum.accuracy)"
+    axis: dict[str, Any] = {"domain": False, "ticks": False, "grid": False}
+    base = alt.Chart().encode(
+        x=alt.X("bucket:O", title=across, sort=list(lengths.values()), axis=alt.Axis(labelAngle=0, **axis)),
+        y=alt.Y("depth:O", title="depth", sort=list(frame["depth"].unique()), axis=alt.Axis(**axis)),
+    )
+    shares = alt.Scale(domain=[step / (len(SHARES) - 1) for step in range(len(SHARES))], range=list(SHARES))
+    about = [*tooltips(unit, "exact match"), alt.Tooltip("depth:N")]
+    cells = base.mark_rect(stroke="white", strokeWidth=1.5)
+    text = base.mark_text(fontSize=9, lineBreak="\n", dy=-5, lineHeight=11)
+    chart = alt.layer(
+        cells.transform_filter(scored).encode(
+            color=alt.Color("accuracy:Q", title=None, scale=shares, legend=alt.Legend(format=".0%")), tooltip=about
+        ),
+        cells.transform_filter(refused).encode(color=alt.value("#e3e3df"), tooltip=[*about[:2], about[-1]]),
+        text.transform_filter(scored)
+        .transform_calculate(text="format(datum.accuracy, '.0%') + '\\nn=' + datum.n")
+        .encode(
+            text="text:N", color=alt.condition(f"datum.accuracy > {_DARK}", alt.value("white"), alt.value("black"))
+        ),
+        text.transform_filter(refused).encode(text=alt.value(OVER_CONTEXT.replace(" ", "\n")), color=alt.value("#333")),
+        data=frame,
+    ).properties(width={"step": _CELL[0]}, height={"step": _CELL[1]})
+    title = depths["title"].iloc[0]
+    meaning = "exact match by depth, the place in the prompt that is asked for; n: prompts"
+    if len(names) == 1:
+        [model] = names.values()
+        return chart.properties(title=chart_title(f"{title}: {model}", meaning))
+    panels = alt.Facet("name:N", title=None, sort=list(names.values()))
+    return chart.facet(facet=panels, columns=_ABREAST, title=chart_title(title, meaning))
+
+
+def depth_names(depths: pd.DataFrame) -> list[str]:
+    """Return what to call the part of each row: "0% to 20%" is the first fifth."""
+    return [f"{start:.0%} to {end:.0%}" for start, end in zip(depths["depth_from"], depths["depth_to"], strict=True)]

@@ -17,8 +17,10 @@ from copy_eval.reports.charts.theme import (
     Style,
     accuracy_axis,
     chart_title,
+    interval_texts,
     legend_key,
     model_styles,
+    only_shown,
     tooltips,
 )
 from copy_eval.reports.frames.models import CONTEXT_NOT_CHECKED, shorten, unchecked_labels
@@ -56,6 +58,7 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
     frame = accuracy[["label", "length", "accuracy", "low", "high", "n", "over_context"]].assign(
         name=accuracy["label"].map(names),
         bucket=accuracy["length"].map(lengths),
+        interval=interval_texts(accuracy),
         dashes=accuracy["label"].map(lambda label: styles[label].pattern),
         marker=accuracy["label"].map(lambda label: styles[label].marker),
         aside=_asides(accuracy),
@@ -72,7 +75,6 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
     x = alt.X("length:Q", title=unit, scale=_length_scale(accuracy["length"]), axis=_length_axis(lengths))
     about = tooltips(unit, metric)
 
-    shown = alt.param("shown", value=labels)
     base = alt.Chart().encode(x=x, color=colour)
     scored = base.transform_filter("isValid(datum.accuracy)").encode(y=alt.Y("accuracy:Q", **axis))
     layers = [
@@ -91,9 +93,8 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
                 y=alt.datum(_STRIP), tooltip=about[:2]
             ),
         ]
-    chart = alt.layer(*layers, data=frame).add_params(shown).transform_filter("indexof(shown, datum.label) >= 0")
     title = chart_title(accuracy["title"].iloc[0], f"{describe_prompts(accuracy)}, bands are 95 % intervals")
-    return chart.properties(width=WIDTH, height=HEIGHT, title=title)
+    return only_shown(alt.layer(*layers, data=frame).properties(width=WIDTH, height=HEIGHT, title=title), labels)
 
 
 def _legend_names(accuracy: pd.DataFrame) -> dict[str, str]:
@@ -124,7 +125,7 @@ def _asides(accuracy: pd.DataFrame) -> pd.Series:
     """Return how many pixels aside each mark stands: those of several models at one length stand side by side."""
     of_length = accuracy[accuracy["over_context"]].groupby("length")["label"]
     count = of_length.transform("size")
-    return (of_length.cumcount() - (count - 1) / 2) * np.minimum(9, 60 / count)
+    return (of_length.cumcount() - (count - 1) / 2) * np.minimum(8, 40 / count)
 
 
 def _length_scale(lengths: pd.Series) -> alt.Scale:
@@ -145,7 +146,11 @@ def _length_axis(names: Mapping[int, str]) -> alt.Axis:
     # JSON, so that a name in Vega's expression can be nothing but text.
     shown = json.dumps({str(length): name for length, name in names.items()})
     return alt.Axis(
-        values=list(names), labelExpr=f"{shown}[datum.value]", labelAngle=-45 if crowded else 0, labelOverlap="greedy"
+        values=list(names),
+        labelExpr=f"{shown}[datum.value]",
+        labelAngle=-45 if crowded else 0,
+        labelOverlap="greedy",
+        labelSeparation=4,
     )
 
 

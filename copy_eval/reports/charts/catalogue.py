@@ -26,8 +26,9 @@ class ChartKind:
         rows: its frame, from a report: ``label``, ``series``, ``title``, ``task``, ``task_name``, ``length``,
             ``over_context``, ``accuracy``, and what else it draws.
         table: the CSV file of a report that holds these rows.
-        draw: draws the rows of one series; where models share a chart, also in ``styles`` of theirs.
-        by: the column that, beside the lengths, the table on the page goes by, and what it is called there.
+        draw: draws the rows of one series; where a line is a model it also takes their styles.
+        by: the column that the table on the page goes by, beside the lengths; the label where a line is a model.
+        by_name: what to call that column.
         panels: where each model has a chart of its own on the page, the name of that chart for each row.
         most_steps: training steps of one model that a file shows at most.
         prefix: of its files' names, which end in that of the series.
@@ -40,10 +41,16 @@ class ChartKind:
     rows: Callable[[Report], pd.DataFrame]
     table: str
     draw: Callable[..., Drawing]
-    by: tuple[str, str] = ("label", "Model")
+    by: str = "label"
+    by_name: str = "model"
     panels: Callable[[pd.DataFrame], pd.Series] | None = None
     most_steps: int | None = None
     prefix: str = ""
+
+    @property
+    def by_model(self) -> bool:
+        """Whether a line of it is a model."""
+        return self.by == "label"
 
     def of_series(self, report: Report) -> dict[str, pd.DataFrame]:
         """Return the rows of each series that has some, by the name of the series."""
@@ -80,7 +87,8 @@ CHARTS = (
         rows=lambda report: training_curves(report.accuracy),
         table="accuracy_by_length.csv",
         draw=draw_emergence,
-        by=("step", "Training step"),
+        by="step",
+        by_name="training step",
         panels=_model_names,
         prefix="emergence_",
     ),
@@ -93,8 +101,8 @@ CHARTS = (
         rows=lambda report: report.depths.assign(depth=depth_names(report.depths)),
         table="accuracy_by_depth.csv",
         draw=draw_depth,
-        by=("depth", "Depth"),
-        panels=lambda depths: depths["label"],
+        by="depth",
+        by_name="depth",
         most_steps=1,
         prefix="depth_",
     ),

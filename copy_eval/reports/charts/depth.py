@@ -7,7 +7,7 @@ import altair as alt
 import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.charts.theme import SHARES, Drawing, chart_title, tooltips
+from copy_eval.reports.charts.theme import SHARES, Drawing, chart_title, interval_texts, only_shown, tooltips
 from copy_eval.reports.frames.models import shorten
 from copy_eval.reports.frames.series import length_names, length_unit
 
@@ -26,7 +26,8 @@ _DARK = 0.55
 def draw_depth(depths: pd.DataFrame) -> Drawing:
     """Draw a heat map for each model; each cell says its exact match and how many prompts that rests on.
 
-    A cell without prompts is empty, and that of a length over the context is grey and says so.
+    A cell without prompts is empty, and that of a length over the context is grey and says so. The chart's parameter
+    ``shown`` holds the labels that are drawn.
 
     Args:
         depths: rows of one series, as ``accuracy.accuracy_by_depth`` returns them.
@@ -35,7 +36,10 @@ def draw_depth(depths: pd.DataFrame) -> Drawing:
     lengths = length_names(depths)
     unit = length_unit(depths["task"].iloc[0])
     frame = depths[["label", "length", "accuracy", "low", "high", "n"]].assign(
-        name=depths["label"].map(names), bucket=depths["length"].map(lengths), depth=depth_names(depths)
+        name=depths["label"].map(names),
+        bucket=depths["length"].map(lengths),
+        depth=depth_names(depths),
+        interval=interval_texts(depths),
     )
     across = textwrap.wrap(unit, max(len(lengths) * _CELL[0] // _CHARACTER, len(max(unit.split(), key=len))))
     scored, refused = "isValid(datum.accuracy)", "!isValid(datum.accuracy)"
@@ -63,11 +67,11 @@ def draw_depth(depths: pd.DataFrame) -> Drawing:
     ).properties(width={"step": _CELL[0]}, height={"step": _CELL[1]})
     title = depths["title"].iloc[0]
     meaning = "exact match by depth, the place in the prompt that is asked for; n: prompts"
-    if len(names) == 1:
-        [model] = names.values()
-        return chart.properties(title=chart_title(f"{title}: {model}", meaning))
+    labels = list(names)
+    if len(labels) == 1:
+        return only_shown(chart.properties(title=chart_title(f"{title}: {names[labels[0]]}", meaning)), labels)
     panels = alt.Facet("name:N", title=None, sort=list(names.values()))
-    return chart.facet(facet=panels, columns=_ABREAST, title=chart_title(title, meaning))
+    return only_shown(chart.facet(facet=panels, columns=_ABREAST, title=chart_title(title, meaning)), labels)
 
 
 def depth_names(depths: pd.DataFrame) -> list[str]:

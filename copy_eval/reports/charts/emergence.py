@@ -6,7 +6,16 @@ import altair as alt
 import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.charts.theme import HEIGHT, WIDTH, Drawing, accuracy_axis, chart_title, length_colours, tooltips
+from copy_eval.reports.charts.theme import (
+    HEIGHT,
+    WIDTH,
+    Drawing,
+    accuracy_axis,
+    chart_title,
+    interval_texts,
+    length_colours,
+    tooltips,
+)
 from copy_eval.reports.frames.models import shorten
 from copy_eval.reports.frames.series import (
     describe_prompts,
@@ -50,7 +59,9 @@ def _draw_panel(rows: pd.DataFrame, colours: Mapping[int, str], steps: alt.Scale
         length: name + (f" ({OVER_CONTEXT})" if refused[length] else "") for length, name in length_names(rows).items()
     }
     unit, metric = length_unit(rows["task"].iloc[0]), metric_title(rows["metric"].iloc[0])
-    frame = rows[["label", "step", "length", "accuracy", "low", "high", "n"]].assign(bucket=rows["length"].map(names))
+    frame = rows[["label", "step", "length", "accuracy", "low", "high", "n"]].assign(
+        bucket=rows["length"].map(names), interval=interval_texts(rows)
+    )
     x = alt.X(
         "step:Q",
         title="training step",
@@ -60,6 +71,7 @@ def _draw_panel(rows: pd.DataFrame, colours: Mapping[int, str], steps: alt.Scale
             labelExpr="format(datum.value, '~s')",  # 1000 is 1k
             labelFlush=False,
             labelOverlap="greedy",
+            labelSeparation=4,
         ),
     )
     scale = alt.Scale(domain=list(names.values()), range=[colours[length] for length in names])

@@ -31,9 +31,12 @@ def to_files(chart: Drawing, name: str) -> dict[str, bytes]:
 
 
 def to_spec(chart: Drawing) -> dict[str, Any]:
-    """Return a chart as Vega-Lite's JSON, with its data, however many rows they are."""
+    """Return a chart as Vega-Lite's JSON, with its data, however many rows they are.
+
+    It is not validated, which takes longer than drawing it; the tests validate every kind of chart.
+    """
     with alt.data_transformers.enable("default", max_rows=None):
-        return dict(chart.to_dict())
+        return dict(chart.to_dict(validate=False))
 
 
 def javascript() -> str:

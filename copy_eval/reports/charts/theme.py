@@ -67,6 +67,11 @@ def apply_theme(chart: Drawing) -> Drawing:
     return chart.configure(**_CONFIG)
 
 
+def only_shown(chart: Drawing, labels: list[str]) -> Drawing:
+    """Return a chart of the labels that its parameter ``shown`` holds: these, until somebody changes it."""
+    return chart.add_params(alt.param("shown", value=labels)).transform_filter("indexof(shown, datum.label) >= 0")
+
+
 WIDTH, HEIGHT = 440, 280
 """Of a chart's axes, in pixels of 1/96 inch."""
 
@@ -91,14 +96,19 @@ def accuracy_axis(title: str, lowest: float = -0.03, **axis: Any) -> dict[str, A
 ACCURACY_TICKS = [0, 0.2, 0.4, 0.6, 0.8, 1]
 
 
+def interval_texts(rows: pd.DataFrame) -> list[str]:
+    """Return the intervals of rows as texts, "82.1% to 97.9%"; empty where there is none."""
+    bounds = zip(rows["low"], rows["high"], strict=True)
+    return ["" if pd.isna(low) else f"{low:.1%} to {high:.1%}" for low, high in bounds]
+
+
 def tooltips(unit: str, metric: str) -> list[alt.Tooltip]:
-    """Return what a point says of itself, from ``label``, ``bucket``, ``n``, ``accuracy``, ``low`` and ``high``."""
+    """Return what a point says of itself, from ``label``, ``bucket``, ``accuracy``, ``interval`` and ``n``."""
     return [
         alt.Tooltip("label:N", title="model"),
         alt.Tooltip("bucket:N", title=unit),
         alt.Tooltip("accuracy:Q", title=metric, format=".1%"),
-        alt.Tooltip("low:Q", title="95 % interval from", format=".1%"),
-        alt.Tooltip("high:Q", title="95 % interval to", format=".1%"),
+        alt.Tooltip("interval:N", title="95 % interval"),
         alt.Tooltip("n:Q", title="prompts"),
     ]
 

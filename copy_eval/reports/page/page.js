@@ -38,6 +38,7 @@ for (const button of document.querySelectorAll("[aria-sort] button")) {
 const drawings = JSON.parse(document.getElementById("drawings").textContent);
 const boxes = [...document.querySelectorAll("#models input")];
 const views = new Map();
+const PANEL_WIDTH = 380; // of a heat map of six lengths, in pixels
 
 // Vega is stored compressed; a browser older than 2023 cannot unpack it, and shows the tables alone.
 async function loadVega() {
@@ -62,10 +63,16 @@ function theme() {
   };
 }
 
+// As many heat maps stand abreast as there is room for.
+function fit(spec, place) {
+  const room = Math.max(1, Math.floor(place.clientWidth / PANEL_WIDTH));
+  return spec.facet ? { ...spec, columns: room } : spec;
+}
+
 // ast: Vega reads its expressions itself, so that the page's policy need not let it make scripts of them.
 async function draw(place) {
   const options = { actions: false, ast: true, config: theme(), defaultStyle: false, renderer: "svg", tooltip: { disableDefaultStyle: true } };
-  const { view, finalize } = await vegaEmbed(place, drawings.charts[place.id], options);
+  const { view, finalize } = await vegaEmbed(place, fit(drawings.charts[place.id], place), options);
   views.get(place)?.finalize();
   views.set(place, { view, finalize });
   await show(place);

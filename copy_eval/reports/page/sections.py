@@ -4,7 +4,7 @@ First a section for each series of results, with accuracy against length; then o
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,20 +116,20 @@ def chart_sections(report: Report, models: list[Model]) -> list[ChartSection]:
 def _panels(kind: ChartKind, series: str, rows: pd.DataFrame, models: list[Model]) -> Iterator[Panel]:
     """Yield one panel for all models, or one for each where the kind has panels."""
     places = {model.label: model.place for model in models}
-    rows = rows.iloc[rows["label"].map(places).argsort(kind="stable")]
+    rows = rows.assign(place=rows["label"].map(places)).sort_values(["place", kind.by], kind="stable")
     names = pd.Series("", rows.index) if kind.panels is None else kind.panels(rows)
     for number, (name, of_one) in enumerate(rows.groupby(names, sort=False), start=1):
-        heading = kind.by[1]
+        # Of one model in several steps, the rows go by the steps.
+        of_one = of_one.sort_values(kind.by, kind="stable") if kind.panels else of_one
         what = f"{_metric(of_one)} by {length_unit(of_one['task'].iloc[0])}"
-        if kind.by[0] != "label":
-            what += f" and {heading.lower()}"
+        what += "" if kind.by_model else f" and {kind.by_name}"
         yield Panel(
             anchor=f"chart-{kind.name}-{series}-{number}",
             name=str(name),
-            models=sorted({places[label] for label in of_one["label"]}),
+            models=sorted(of_one["place"].unique().tolist()),
             spec=_page_spec(kind, of_one, models),
             label=f"Chart of {what}. The table below holds its numbers.",
-            table=_numbers(kind, of_one, models, capitalise(f"{what}, in percent")),
+            table=_numbers(kind, of_one, models, f"{capitalise(what)}, in percent with 95 % intervals"),
         )
 
 
@@ -139,49 +139,54 @@ def _metric(rows: pd.DataFrame) -> str:
 
 def _page_spec(kind: ChartKind, rows: pd.DataFrame, models: list[Model]) -> dict[str, Any]:
     """Return a chart as the page shows it: without what stands around it there, and as wide as there is room."""
-    drawing = kind.draw(rows) if kind.panels else kind.draw(rows, styles={model.label: model.style for model in models})
-    spec = to_spec(drawing)
+    styles = {model.label: model.style for model in models}
+    spec = to_spec(kind.draw(rows, styles) if kind.by_model else kind.draw(rows))
     del spec["title"], spec["config"]  # the heading; the script has the colours
-    if not isinstance(spec["width"], dict):  # cells have a size of their own
+    if "layer" in spec and not isinstance(spec["width"], dict):  # cells have a size of their own
         spec |= {"width": "container", "height": "container", "autosize": {"type": "fit", "contains": "padding"}}
-    # The checkboxes are the legend of lines, and cells say what they are.
-    has_legend = kind.panels is not None and spec["width"] == "container"
-    legend = {"orient": "top", "columns": 4} if has_legend else {"disable": True}
-    return (spec if has_legend else _without_legends(spec)) | {"config": {"legend": legend}}
+    if kind.panels:
+        return spec | {"config": {"legend": {"orient": "top", "columns": 4}}}
+    return dict(_without_legends(spec))  # the checkboxes are the legend of lines, and cells say what they are
 
 
 def _without_legends(spec: Any) -> Any:
-    """Leave out the legends that a specification asks for; Vega-Lite's setting disables only the others."""
     if isinstance(spec, list):
         return [_without_legends(part) for part in spec]
     if isinstance(spec, dict):
-        return {key: _without_legends(part) for key, part in spec.items() if key != "legend"}
+        shown = {key: _without_legends(part) for key, part in spec.items()}
+        return shown | {"legend": None} if "legend" in spec else shown
     return spec
 
 
 def _numbers(kind: ChartKind, rows: pd.DataFrame, models: list[Model], caption: str) -> Table:
-    """Return the numbers of a chart: a column a length, and a row a model or what else the kind goes by."""
+    """Return the numbers of a chart: a column a length, a row a model and what else the kind goes by."""
     of_label = {model.label: model for model in models}
-    column, heading = kind.by
     lengths = length_names(rows)
-    cells: dict[tuple[Any, str], dict[int, Any]] = defaultdict(dict)
+    cells: dict[tuple[str, Any], dict[int, Any]] = defaultdict(dict)
     row: Any
-    for row in (rows if column == "label" else rows.sort_values(column, kind="stable")).itertuples():
-        cells[getattr(row, column), row.label][row.length] = row  # step1 and step-1 are two revisions of one step
+    for row in rows.itertuples():
+        cells[row.label, getattr(row, kind.by)][row.length] = row
+    names_model, names_by = kind.panels is None, not kind.by_model
     return Table(
         caption=caption,
-        columns=[Column(heading, is_text=column == "label"), *(Column(name) for name in lengths.values())],
+        columns=[
+            *[Column("Model", is_text=True)] * names_model,
+            *[Column(capitalise(kind.by_name))] * names_by,
+            *map(Column, lengths.values()),
+        ],
         rows=[
             Row(
-                [_head(value, of_label), *(accuracy_cell(by_length.get(length)) for length in lengths)],
-                of_label[label].place if kind.panels is None else None,
+                [
+                    *[model_cell(of_label[label])] * names_model,
+                    *[_cell(value)] * names_by,
+                    *(accuracy_cell(by_length.get(length)) for length in lengths),
+                ],
+                of_label[label].place if names_model else None,
             )
-            for (value, label), by_length in cells.items()
+            for (label, value), by_length in cells.items()
         ],
     )
 
 
-def _head(value: Any, of_label: Mapping[str, Model]) -> Cell:
-    if value in of_label:
-        return model_cell(of_label[value])
+def _cell(value: Any) -> Cell:
     return Cell(value, value) if isinstance(value, str) else Cell(f"{value:,}", value)

@@ -123,6 +123,6 @@ def draw_chart(report: Report, name: str, task: str | None) -> Drawing:
     chosen = task if task in of_series else found[0] if len(found) == 1 else None
     if chosen is None:
         known = ", ".join(of_series)
-        asked = "say which task's with task=" if task is None else f"no task {task!r} has it"
+        asked = "name one in task=" if task is None else f"no task {task!r} has it"
         raise UserError(f"the chart {name!r}: {asked}; there are {known}")
     return apply_theme(kind.draw_few(of_series[chosen]))

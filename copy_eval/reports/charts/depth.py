@@ -7,7 +7,7 @@ import altair as alt
 import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.charts.theme import SHARES, Drawing, chart_title, interval_texts, only_shown, tooltips
+from copy_eval.reports.charts.theme import Drawing, chart_title, interval_texts, only_shown, share_scale, tooltips
 from copy_eval.reports.frames.models import shorten
 from copy_eval.reports.frames.series import length_names, length_unit
 
@@ -19,7 +19,7 @@ _CELL = (46, 34)
 _CHARACTER = 7
 """Width of a character of an axis' title in pixels."""
 
-_DARK = 0.55
+DARK = 0.58
 """Accuracy from which on white is easier to read on a cell than black."""
 
 
@@ -48,20 +48,19 @@ def draw_depth(depths: pd.DataFrame) -> Drawing:
         x=alt.X("bucket:O", title=across, sort=list(lengths.values()), axis=alt.Axis(labelAngle=0, **axis)),
         y=alt.Y("depth:O", title="depth", sort=list(frame["depth"].unique()), axis=alt.Axis(**axis)),
     )
-    shares = alt.Scale(domain=[step / (len(SHARES) - 1) for step in range(len(SHARES))], range=list(SHARES))
     about = [*tooltips(unit, "exact match"), alt.Tooltip("depth:N")]
     cells = base.mark_rect(stroke="white", strokeWidth=1.5)
     text = base.mark_text(fontSize=9, lineBreak="\n", dy=-5, lineHeight=11)
     chart = alt.layer(
         cells.transform_filter(scored).encode(
-            color=alt.Color("accuracy:Q", title=None, scale=shares, legend=alt.Legend(format=".0%")), tooltip=about
+            # Each cell says its share: no legend.
+            color=alt.Color("accuracy:Q", scale=share_scale(), legend=None),
+            tooltip=about,
         ),
         cells.transform_filter(refused).encode(color=alt.value("#e3e3df"), tooltip=[*about[:2], about[-1]]),
         text.transform_filter(scored)
         .transform_calculate(text="format(datum.accuracy, '.0%') + '\\nn=' + datum.n")
-        .encode(
-            text="text:N", color=alt.condition(f"datum.accuracy > {_DARK}", alt.value("white"), alt.value("black"))
-        ),
+        .encode(text="text:N", color=alt.condition(f"datum.accuracy > {DARK}", alt.value("white"), alt.value("black"))),
         text.transform_filter(refused).encode(text=alt.value(OVER_CONTEXT.replace(" ", "\n")), color=alt.value("#333")),
         data=frame,
     ).properties(width={"step": _CELL[0]}, height={"step": _CELL[1]})

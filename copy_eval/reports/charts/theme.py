@@ -200,8 +200,18 @@ def length_colours(lengths: Collection[int]) -> dict[int, str]:
 _LENGTHS = ("#D9683B", "#C33C7B", "#7A48B5", "#2B52A8")
 """A contrast of 3 to white and, brightened as the page does it in the dark, to the page's black."""
 
-SHARES = ("#deebf7", "#9ecae1", "#4292c6", "#08519c", "#08306b")
+_SHARES = ("#deebf7", "#9ecae1", "#4292c6", "#08519c", "#08306b")
 """From 0 % to 100 %, in equal steps: ColorBrewer's blues, without the lightest, which is almost white."""
+
+
+def share_scale() -> alt.Scale:
+    """Return a scale of colours for accuracies from 0 % to 100 %."""
+    return alt.Scale(domain=np.linspace(0, 1, len(_SHARES)).tolist(), range=list(_SHARES), interpolate="rgb")
+
+
+def share_colour(share: float) -> str:
+    """Return the colour of an accuracy on that scale."""
+    return _between(_SHARES, share)
 
 
 def relative_luminance(colour: str) -> float:

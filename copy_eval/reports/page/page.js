@@ -55,6 +55,7 @@ function theme() {
   const labels = { labelColor: colour("--text"), titleColor: colour("--text"), labelFontSize: 12, titleFontSize: 13 };
   return {
     background: "transparent",
+    header: labels,
     font: style.fontFamily,
     axis: { ...labels, domainColor: colour("--quiet"), gridColor: colour("--rule"), tickColor: colour("--quiet"), titleFontWeight: "normal" },
     axisY: { domain: false, ticks: false },

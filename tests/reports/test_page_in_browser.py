@@ -244,10 +244,10 @@ def contrasts(page):
             }
         };
         const least = {};
-        // The figures on the cells of a heat map have a background of their own; a test of their colours holds it.
-        for (const element of document.querySelectorAll("body *:not([id^=chart-depth] .mark-text text)")) {
+        // Figures on the cells of a heat map have a background of their own; a test of their colours holds it.
+        for (const element of document.querySelectorAll("body *")) {
             const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-            if (!own || !element.checkVisibility() || element.closest("script")) continue;
+            if (!own || !element.checkVisibility() || element.closest("script, .role-mark")) continue;
             const style = getComputedStyle(element);
             const ink = parse(element.namespaceURI.endsWith("svg") ? style.fill : style.color);
             const [one, other] = [luminance(ink), luminance(paper(element))].sort((a, b) => b - a);

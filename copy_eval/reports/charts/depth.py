@@ -42,26 +42,25 @@ def draw_depth(depths: pd.DataFrame) -> Drawing:
         interval=interval_texts(depths),
     )
     across = textwrap.wrap(unit, max(len(lengths) * _CELL[0] // _CHARACTER, len(max(unit.split(), key=len))))
-    scored, refused = "isValid(datum.accuracy)", "!isValid(datum.accuracy)"
     axis: dict[str, Any] = {"domain": False, "ticks": False, "grid": False}
     base = alt.Chart().encode(
         x=alt.X("bucket:O", title=across, sort=list(lengths.values()), axis=alt.Axis(labelAngle=0, **axis)),
         y=alt.Y("depth:O", title="depth", sort=list(frame["depth"].unique()), axis=alt.Axis(**axis)),
     )
     about = [*tooltips(unit, "exact match"), alt.Tooltip("depth:N")]
-    cells = base.mark_rect(stroke="white", strokeWidth=1.5)
-    text = base.mark_text(fontSize=9, lineBreak="\n", dy=-5, lineHeight=11)
+    known = base.transform_filter("isValid(datum.accuracy)").encode(tooltip=about)
+    refused = base.transform_filter("!isValid(datum.accuracy)").encode(tooltip=[*about[:2], about[-1]])
+    rect: dict[str, Any] = {"stroke": "white", "strokeWidth": 1.5}
+    text: dict[str, Any] = {"fontSize": 9, "lineBreak": "\n", "dy": -5, "lineHeight": 11}
+    ink = alt.condition(f"datum.accuracy > {DARK}", alt.value("white"), alt.value("black"))
     chart = alt.layer(
-        cells.transform_filter(scored).encode(
-            # Each cell says its share: no legend.
-            color=alt.Color("accuracy:Q", scale=share_scale(), legend=None),
-            tooltip=about,
-        ),
-        cells.transform_filter(refused).encode(color=alt.value("#e3e3df"), tooltip=[*about[:2], about[-1]]),
-        text.transform_filter(scored)
+        # Each cell says its share: no legend.
+        known.mark_rect(**rect).encode(color=alt.Color("accuracy:Q", scale=share_scale(), legend=None)),
+        known.mark_text(**text)
         .transform_calculate(text="format(datum.accuracy, '.0%') + '\\nn=' + datum.n")
-        .encode(text="text:N", color=alt.condition(f"datum.accuracy > {DARK}", alt.value("white"), alt.value("black"))),
-        text.transform_filter(refused).encode(text=alt.value(OVER_CONTEXT.replace(" ", "\n")), color=alt.value("#333")),
+        .encode(text="text:N", color=ink),
+        refused.mark_rect(**rect).encode(color=alt.value("#e3e3df")),
+        refused.mark_text(**text).encode(text=alt.value(OVER_CONTEXT.replace(" ", "\n")), color=alt.value("#333")),
         data=frame,
     ).properties(width={"step": _CELL[0]}, height={"step": _CELL[1]})
     title = depths["title"].iloc[0]

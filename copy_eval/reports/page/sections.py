@@ -141,8 +141,9 @@ def _page_spec(kind: ChartKind, rows: pd.DataFrame, models: list[Model]) -> dict
     """Return a chart as the page shows it: without what stands around it there, and as wide as there is room."""
     styles = {model.label: model.style for model in models}
     spec = to_spec(kind.draw(rows, styles) if kind.by_model else kind.draw(rows))
-    del spec["title"], spec["config"]  # the heading; the script has the colours
-    if "layer" in spec and not isinstance(spec["width"], dict):  # cells have a size of their own
+    for part in ("title", "config"):  # the page has the heading, and its script the colours
+        spec.pop(part, None)
+    if "facet" not in spec and not isinstance(spec.get("width"), dict):  # cells have a size of their own
         spec |= {"width": "container", "height": "container", "autosize": {"type": "fit", "contains": "padding"}}
     if kind.panels:
         return spec | {"config": {"legend": {"orient": "top", "columns": 4}}}

@@ -52,7 +52,7 @@ def test_of_many_training_steps_a_file_shows_few_and_always_the_last(results):
 @pytest.mark.parametrize(
     ("name", "task", "problem"),
     [
-        ("accurracy", None, "no chart is called 'accurracy'; there are accuracy, emergence, depth"),
+        ("heat_map", None, "no chart is called 'heat_map'; there are accuracy, emergence, depth"),
         (
             "accuracy",
             None,

@@ -56,7 +56,7 @@ def test_of_many_training_steps_a_file_shows_few_and_always_the_last(results):
         (
             "accuracy",
             None,
-            "the chart 'accuracy': say which task's with task=; there are phonebook_copy, squad_by_length",
+            "the chart 'accuracy': name one in task=; there are phonebook_copy, squad_by_length",
         ),
         ("depth", "c4_copy", "the chart 'depth': no task 'c4_copy' has it; there are phonebook_copy"),
     ],

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import cycle
 from typing import Any
 
@@ -243,6 +244,7 @@ def _shade(base: str, from_largest: int, count: int) -> str:
     return _between((_between((base, "#000000"), 0.25), _lightest(base)), from_largest / (count - 1))
 
 
+@cache
 def _lightest(base: str) -> str:
     """Mix in white, up to half of it, while the colour can be seen on white."""
     mixtures = [_between((base, "#ffffff"), share) for share in np.linspace(0, 0.5, 51)]

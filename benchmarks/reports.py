@@ -19,17 +19,12 @@ from typing import Any
 
 from tqdm import tqdm
 
+from copy_eval.runs.task_loading import describe_task, read_definition, tasks_by_name
 from copy_eval.tasks.phonebook.generator import draw_example
 
 MODELS = {"transformer-160m": "gpt_neox", "mamba-130m": "mamba"}
-PHONEBOOK = (10, 20, 40, 80, 120, 160)
-TEXT = (25, 50, 100, 200, 300, 400, 600)
-BUCKETS = {"0_100": 0, "100_150": 100, "150_200": 150, "200_250": 200, "250_300": 250, "300_400": 300, "400_plus": 400}
-LENGTHS = (
-    {f"phonebook_copy_{length}": length for length in PHONEBOOK}
-    | {f"c4_copy_{length}": length for length in TEXT}
-    | {f"squad_by_length_{bucket}": length for bucket, length in BUCKETS.items()}
-)
+BOUNDS = {name: read_definition(name)["dataset_kwargs"] for name in tasks_by_name()["copy_eval"]}
+LENGTHS = {name: bounds["length"] for name, bounds in BOUNDS.items()}
 
 
 def main() -> None:
@@ -109,8 +104,8 @@ def _report(model: str, revision: str, name: str, samples: list[dict[str, Any]])
     for metric in samples[0]["metrics"]:
         known = [sample[metric] for sample in samples if sample[metric] is not None]
         metrics[f"{metric},none"] = sum(known) / len(known) if known else "N/A"
-    metadata = {"prompts_sha256": _hash(name)} | ({"headline_metric": "f1"} if name.startswith("squad") else {})
-    config = {"dataset_kwargs": {"length": LENGTHS[name]}, "metadata": metadata}
+    metadata = {"prompts_sha256": _hash(name), "copy_eval": describe_task(name).model_dump(exclude_none=True)}
+    config = {"dataset_kwargs": BOUNDS[name], "metadata": metadata}
     return {
         "results": {name: metrics},
         # lm-eval adds the source of a task's functions, and a description of the machine.

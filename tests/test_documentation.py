@@ -19,7 +19,7 @@ import yaml
 import copy_eval.cli
 import copy_eval.tasks
 from copy_eval.adapter_names import MODELS
-from copy_eval.runs.suite import SETTINGS, load_suite, packaged_suites
+from copy_eval.runs.suite import known_settings, load_suite, packaged_suites
 from copy_eval.runs.task_loading import TASKS, tasks_by_name
 from tests.reports.result_files import write_results
 
@@ -106,7 +106,7 @@ def check_lm_eval(words: list[str]) -> None:
     options = HarnessCLI()._parser.parse_args(words)
     assert set(options.tasks) <= tasks_that_are_shown()
     assert options.model in (*MODELS, None, "hf"), options.model
-    assert (options.metadata or {}).keys() <= set(SETTINGS)
+    assert (options.metadata or {}).keys() <= known_settings().keys()
 
 
 def check_make(words: list[str]) -> None:
@@ -203,9 +203,9 @@ def test_the_tables_of_the_tasks_name_every_group_metric_and_setting():
     for kind, metrics in shown.items():
         definition = _load((TASKS / kind / f"_{kind}_yaml").read_text())
         assert metrics == {entry["metric"] for entry in definition["metric_list"]}
-        assert headlines[kind] == definition["metadata"].get("headline_metric", "exact_match")
+        assert headlines[kind] == definition["metadata"]["copy_eval"].get("headline_metric", "exact_match")
     settings = table_under(page, "## Settings")
-    assert {row[0] for row in settings} == set(SETTINGS)
+    assert {row[0] for row in settings} == known_settings().keys()
     assert {row[0]: row[1] for row in settings}["num_samples"] == "200"
 
 
@@ -292,35 +292,42 @@ def test_a_length_of_ones_own_is_a_file_of_three_lines(tmp_path):
     assert task.eval_docs[0]["entries"] == 240
 
 
-def test_the_walk_to_a_new_task_leads_from_its_four_files_to_a_report(tmp_path, monkeypatch):
-    from lm_eval.loggers import EvaluationTracker
-
+def test_the_walk_to_a_new_task_leads_from_its_three_files_to_a_page_and_a_gate(tmp_path, monkeypatch, capsys):
+    from copy_eval.cli import main
     from copy_eval.reports.report import build_report
-    from tests.tasks import oracle
 
     text = (ROOT / "CONTRIBUTING.md").read_text()
     walk = text[text.index("## Walk 1") : text.index("## Walk 2")]
-    places = re.findall(r"`copy_eval/tasks/(passkey/\w+(?:\.\w+)?)`", walk)
-    contents = [content for _, content in _BLOCK.findall(walk)][: len(places)]
-    assert len(places) == 4
+    places = re.findall(r"`(passkey/\w+(?:\.\w+)?)`", walk)
+    found = _BLOCK.findall(walk)
+    assert len(places) == 3
     (tmp_path / "passkey").mkdir()
-    for place, content in zip([*places[:3], "passkey/passkey_10.yaml"], contents, strict=True):
+    for place, (_, content) in zip(places, found[:3], strict=True):
         (tmp_path / place).write_text(content)
-    monkeypatch.setattr(copy_eval.tasks, "__path__", [*copy_eval.tasks.__path__, str(tmp_path)])
-    monkeypatch.setattr(oracle, "TASKS", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    [(_, console)] = [block for block in found if block[0] == "console"]
+    shown = [shlex.split(line)[2:] for line in console.splitlines()]
+    assert [words[0] for words in shown] == ["run", "run", "report", "compare"]
 
-    def read_the_key(prompt: str) -> str:
-        return f" {re.search(r'key is ([0-9]+)', prompt)[1]}."
-
-    tracker = EvaluationTracker(output_path=str(tmp_path / "results"))
-    results = oracle.evaluate(read_the_key, ["passkey_10"], {"num_samples": 5}, evaluation_tracker=tracker)
-    samples = results.pop("samples")
-    tracker.save_results_aggregated(results, samples)
-    tracker.save_results_samples("passkey_10", samples["passkey_10"])
+    assert main([*shown[0], "--dry-run"]) == 0
+    assert re.search(r"tiny-pythia +passkey_10 +20 ", capsys.readouterr().out)
+    for words in shown:
+        assert main(words) == 0, words
+    printed = capsys.readouterr().out
+    assert "passkey, by filler sentences" in printed
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "A number stands somewhere among filler sentences; the answer is the number." in page
+    assert "by filler sentences" in page
+    names = {file.name for file in (tmp_path / "report").iterdir()}
+    assert {"passkey.svg", "depth_passkey.svg", "leaderboard.csv"} <= names
     report = build_report([tmp_path / "results"])
-    (row,) = report.accuracy.itertuples()
-    assert (row.task, row.length, row.n, row.accuracy) == ("passkey", 10, 5, 1.0)
-    assert report.depths["n"].sum() == 5
+    assert report.accuracy[["task", "length", "n"]].to_numpy().tolist() == [["passkey", 10, 20]] * 2
+    assert report.depths["n"].sum() == 40
+
+    assert main(shown[0]) == 0
+    assert "evaluated: 0, done before: 1" in capsys.readouterr().out
+    assert main(["gate", "results/pythia", "--baseline", "baseline.json", "--update"]) == 0
+    assert main(["gate", "results/pythia", "--baseline", "baseline.json"]) == 0
 
 
 def test_the_walk_to_a_new_architecture_decodes_as_the_adapter_does():

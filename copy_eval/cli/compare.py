@@ -38,7 +38,7 @@ def add_parser(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the comparison."""
-    # pandas and statsmodels take seconds to import: only this subcommand pays for them.
+    # pandas and scipy take seconds to import: only this subcommand pays for them.
     from copy_eval.reports.comparison.comparison import compare
     from copy_eval.reports.comparison.evaluation import read_evaluation
     from copy_eval.reports.comparison.text import render

@@ -58,7 +58,7 @@ def add_parser(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the baseline, or judge the results by it and return the exit code."""
-    # pandas and statsmodels take seconds to import: only this subcommand pays for them.
+    # pandas and scipy take seconds to import: only this subcommand pays for them.
     from copy_eval.reports.comparison.evaluation import read_evaluation
     from copy_eval.reports.gate.baseline import read_baseline
     from copy_eval.reports.gate.outcome import summarise, to_junit

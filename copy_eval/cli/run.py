@@ -48,9 +48,12 @@ def add_parser(subcommands: Any) -> None:
         "--settings", nargs="+", default=[], metavar="KEY=VALUE", help="override settings, such as num_samples=50"
     )
     parser.add_argument(
+        "--include-path", "--include_path", metavar="DIR", help="a folder of your own tasks, which come before ours"
+    )
+    parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="run nothing: list the cells with their prompts, tokens, and an estimate of forward FLOPs and memory",
+        help="run nothing: list the cells with their prompts, tokens, forward FLOPs, memory of weights and cache",
     )
     parser.add_argument(
         "--ray",
@@ -60,7 +63,7 @@ def add_parser(subcommands: Any) -> None:
         help="evaluate models side by side with Ray, on this machine or the cluster at ADDRESS (auto, HOST:PORT)",
     )
     model = parser.add_argument_group("without a suite")
-    model.add_argument("--model", metavar="ADAPTER", help="pythia, mamba_ssm or another of lm-eval's")
+    model.add_argument("--model", metavar="ADAPTER", help="copy_hf (pythia), mamba_ssm or another of lm-eval's")
     model.add_argument("--pretrained", metavar="NAME", help="hub id, folder, or packaged checkpoint")
     model.add_argument("--revision", nargs="+", metavar="NAME", help="one or more revisions on the hub")
     model.add_argument("--dtype", help="of the weights, such as bfloat16")
@@ -71,8 +74,6 @@ def add_parser(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate what is left, and return 1 if a cell failed."""
-    # lm-eval draws a bar for each step and task, which ours takes the place of; tqdm reads this when it is imported.
-    os.environ["TQDM_DISABLE"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # as lm-eval's own command
     suite = _read_suite(options)
     if options.dry_run:
@@ -135,11 +136,12 @@ def _read_suite(options: argparse.Namespace) -> "Suite":
     if options.suite is not None:
         if given or options.tasks:
             raise UserError("name either a suite or --model, --pretrained and --tasks, not both")
-        return load_suite(options.suite, settings)
+        return load_suite(options.suite, settings, options.include_path)
     missing = [f"--{name}" for name in ("model", "pretrained", "tasks") if getattr(options, name) is None]
     if missing:
         raise UserError(f"name a suite, or what to evaluate: {', '.join(missing)} missing")
-    return suite_of_options(given, [name.strip() for name in options.tasks.split(",")], settings)
+    tasks = [name.strip() for name in options.tasks.split(",")]
+    return suite_of_options(given, tasks, settings, options.include_path)
 
 
 def _read_pair(pair: str) -> tuple[str, str]:

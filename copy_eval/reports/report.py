@@ -32,7 +32,7 @@ class Report:
     """Shares of the kinds of wrong answers, from ``summaries.wrong_answers``; empty without phonebook results."""
 
     depths: pd.DataFrame
-    """Exact match by depth of the entry, from ``accuracy.accuracy_by_depth``; empty without phonebook samples."""
+    """Exact match by depth of the answer, from ``accuracy.accuracy_by_depth``; empty where no sample has a depth."""
 
 
 def build_report(paths: Iterable[Path], pool: bool = False) -> Report:

@@ -1,198 +1,225 @@
-"""What a checkpoint's config.json alone says of its size and its work: no weights are read, none are allocated."""
+"""What a checkpoint's config.json alone says of its size and its work: no weights are read, none are allocated.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+transformers builds the model on PyTorch's meta device, where tensors have shapes and no content. Short texts go through
+it, and PyTorch's own counter adds up the FLOPs.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     CONFIG_MAPPING,
+    MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
-    Mamba2Config,
-    MambaConfig,
-    PretrainedConfig,
     PreTrainedModel,
 )
+from transformers.integrations import hub_kernels
 
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.checkpoints import is_state_spaces, read_config, resolve_checkpoint
 from copy_eval.model_adapters.state_spaces_layout import is_hybrid, translate_config
 
-_HYBRID_KEYS = ("attn_layer_idx", "attn_cfg", "d_intermediate")
+_SHORT = (4, 8, 12)
+_WHOLE_CHUNKS = (0, 256, 512)
+"""Tokens of the texts that are counted; four are as many as a convolution takes in. Some recurrences (Mamba-2, gated
+delta rules) fill a text up to whole chunks, and 256 is a multiple of all usual chunks. Others go token by token, which
+is slow to count."""
 
-_ALIVE = 3
-_ALIVE_IN_MAMBA = 7
-"""How many inputs and outputs of its largest matrix a token keeps at once. Measured on a CPU with models of width 512
-and their highest memory: 2.4 in a GPT-NeoX, 3.3 in a Llama, 6.6 in transformers' Mamba."""
+_UNSEEN = 7
+"""FLOPs for each channel and entry of its state that Mamba-1's scan takes a token, and that are no matrix products, so
+that the counter does not see them: it sees 2 of the 9 (A. Gu in state-spaces/mamba, issue 110)."""
+
+
+@dataclass(frozen=True)
+class LayerCache:
+    """What a layer keeps of a text, in bytes: keys and values for each token, and states of a fixed size."""
+
+    state: int
+    token: int
+    window: int | None
+    """Tokens at most; None for no limit."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A language model's size in numbers; where layers are meant, their sum."""
+    """The size of a language model, and its work."""
 
     parameters: int
     """All of them; a matrix that serves as embedding and as head counts once."""
-    matrices: int
-    """Entries of the matrices that every token goes through: without embeddings and head."""
-    width: int
-    """Entries of a hidden state."""
-    vocabulary: int
-    """Logits at a position."""
-    alive: int
-    """Entries that a token keeps in memory at once, at most, while it goes through a layer; a rough figure."""
-    queries: int = 0
-    """Entries of the attention's queries, a token."""
-    cached: int = 0
-    """Entries of keys and values that a token leaves in the cache."""
-    scan: int = 0
-    """FLOPs of recurrences and their convolutions, a token."""
-    state: int = 0
-    """Entries of the recurrent states and of what the convolutions look back on, a row."""
-    context: int | None = None
+    weights: int
+    """Their bytes."""
+    flops: tuple[Fraction, Fraction, Fraction]
+    """Of a forward pass with logits for every token: the coefficients of 1, of the tokens, and of their square."""
+    head: int
+    """FLOPs of the logits for one token."""
+    layers: tuple[LayerCache, ...] | None
+    """None where transformers keeps the states elsewhere than in its cache."""
+    context: int | None
     """The most tokens that a prompt and its answer may have; None for no limit."""
-    dtype: str | None = None
-    """Of the stored weights, where the config says it."""
+
+    def forward_flops(self, tokens: int, logits: int) -> int:
+        """Return the FLOPs of a forward pass over a text, as ``FlopCounterMode`` counts them.
+
+        It counts products of matrices and convolutions. That takes in the half of the attention that a causal model
+        then hides, and leaves out normalisation and activation functions.
+
+        Args:
+            tokens: of the text.
+            logits: tokens for which logits are computed.
+        """
+        constant, linear, square = self.flops
+        return round(constant + linear * tokens + square * tokens**2) - self.head * (tokens - logits)
+
+    def cache_bytes(self, tokens: int) -> int | None:
+        """Return the bytes that a text of so many tokens leaves in the cache; None where that is not known."""
+        if self.layers is None:
+            return None
+        kept = [tokens if layer.window is None else min(tokens, layer.window) for layer in self.layers]
+        return sum(layer.state + layer.token * count for layer, count in zip(self.layers, kept, strict=True))
 
 
-def read_architecture(pretrained: str, revision: str = "main", subfolder: str = "") -> Architecture:
+def read_architecture(
+    pretrained: str, revision: str = "main", dtype: torch.dtype | str | None = None, subfolder: str = ""
+) -> Architecture:
     """Return what the config.json of a folder, hub id or packaged checkpoint says; weights are not downloaded.
 
+    Args:
+        pretrained: the checkpoint.
+        revision: on the hub.
+        dtype: of the weights; ``auto`` or None for that of the config.
+        subfolder: of the checkpoint.
+
     Raises:
-        UserError: if there is none, or it is of a model that this estimate does not know.
+        UserError: if there is no config, or transformers cannot build its model or run it without weights.
     """
     checkpoint = resolve_checkpoint(pretrained)
     config = read_config(checkpoint, revision, subfolder)
-    try:
-        return describe(config, is_state_spaces(checkpoint, config), f"pretrained={pretrained}")
-    except (AttributeError, KeyError, TypeError, ValueError, StrictDataclassError) as error:
-        line = " ".join(str(error).split())
-        raise UserError(f"pretrained={pretrained}: its config.json is not understood ({line})") from error
+    name = "auto" if dtype is None else str(dtype).removeprefix("torch.")
+    return describe(config, is_state_spaces(checkpoint, config), f"pretrained={pretrained}", name)
 
 
-def describe(config: Mapping[str, Any], state_spaces: bool, source: str) -> Architecture:
+def describe(config: Mapping[str, Any], state_spaces: bool, source: str, dtype: str = "auto") -> Architecture:
     """Return what a config.json says.
 
     Args:
         config: the file's content.
         state_spaces: whether it is in the layout of state-spaces/mamba; else it is in that of transformers.
         source: the checkpoint, for the error line.
+        dtype: of the weights, by name; ``auto`` for that of the config.
 
     Raises:
-        UserError: if the model has layers whose work is not known here.
-        AttributeError, KeyError, TypeError, ValueError, StrictDataclassError: if an entry is missing or does not fit.
+        UserError: if transformers cannot build the model or run it without weights.
     """
     if state_spaces and is_hybrid(config):
-        return _describe_hybrid(config, source)
-    if state_spaces:
-        return _describe_recurrent(translate_config(config, source))
-    if config["model_type"] not in CONFIG_MAPPING:
-        raise UserError(f"{source}: this transformers does not know a {config['model_type']}")
-    known = AutoConfig.for_model(**config)
-    if isinstance(known, MambaConfig | Mamba2Config):
-        return _describe_recurrent(known)
-    return _describe_transformer(known, source)
+        raise UserError(f"{source}: its attention or MLP layers are mamba-ssm's own, which transformers cannot build")
+    if not state_spaces and config["model_type"] not in CONFIG_MAPPING:
+        code = ", and code that comes with a checkpoint is not run for an estimate" if "auto_map" in config else ""
+        raise UserError(f"{source}: this transformers does not know a {config['model_type']}{code}")
+    try:
+        known = translate_config(config, source) if state_spaces else AutoConfig.for_model(**config)
+    except (AttributeError, KeyError, TypeError, ValueError, StrictDataclassError) as error:
+        raise UserError(f"{source}: its config.json is not understood ({_one_line(error)})") from error
+    if type(known) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise UserError(f"{source}: transformers has no causal language model of the kind {known.model_type}")
+    try:
+        return _count(json.dumps(known.to_dict(), default=str), dtype)
+    except Exception as error:  # the code of any architecture in transformers has run
+        raise UserError(f"{source}: its work cannot be counted without weights ({_one_line(error)})") from error
 
 
-def _on_meta(config: PretrainedConfig) -> PreTrainedModel:
-    """Build the model with shapes alone: the meta device allocates nothing."""
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+@cache  # the checkpoints of one training run share it
+def _count(config: str, dtype: str) -> Architecture:
+    """Count what a config says; it is JSON, for it to be the key of the cache."""
+    known = AutoConfig.for_model(**json.loads(config))
     with torch.device("meta"):
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
-    return model
-
-
-def _sizes(model: PreTrainedModel, dtype: object) -> Architecture:
-    """Return what holds for every kind of layer; ``dtype`` is the config's."""
-    tables = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
-    tables.append(model.get_output_embeddings().weight)
-    known = {id(table) for table in tables}
-    matrices = [
-        parameter
-        for name, parameter in model.named_parameters()
-        if parameter.dim() == 2 and id(parameter) not in known and not name.endswith("A_log")
-    ]
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(
+            known, dtype=known.dtype if dtype == "auto" else dtype, attn_implementation="eager"
+        )
+    model.eval()
+    # One product for each expert that a token goes to; the other implementations ask which those are.
+    model.set_experts_implementation("batched_mm")
+    parameters = list(model.parameters())
+    with _without_kernels(), torch.no_grad():
+        (first, cache_of_first), (second, cache_of_second) = (_forward(model, tokens) for tokens in _SHORT[:2])
+        # Would a text without tokens cost anything? Then this one was filled up to a chunk.
+        if 2 * first - second > first / 100:
+            flops = _fit(_WHOLE_CHUNKS, [0, *(_forward(model, tokens)[0] for tokens in _WHOLE_CHUNKS[1:])])
+        else:
+            flops = _fit(_SHORT, [first, second, _forward(model, _SHORT[2])[0]])
+    unseen = sum(_UNSEEN * rates.numel() for name, rates in model.named_parameters() if _is_mamba1_decay(name, rates))
     return Architecture(
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        matrices=sum(matrix.numel() for matrix in matrices),
-        width=tables[-1].shape[1],
-        vocabulary=tables[-1].shape[0],
-        alive=_ALIVE * max((sum(matrix.shape) for matrix in matrices), default=0),
-        dtype=None if dtype is None else str(dtype).removeprefix("torch."),
+        parameters=sum(parameter.numel() for parameter in parameters),
+        weights=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
+        flops=(flops[0], flops[1] + unseen, flops[2]),
+        head=2 * model.get_output_embeddings().weight.numel(),
+        layers=_read_cache(cache_of_first, cache_of_second),
+        context=getattr(known.get_text_config(), "max_position_embeddings", None),
     )
 
 
-def _describe_transformer(config: PretrainedConfig, source: str) -> Architecture:
-    model = _on_meta(config)
-    for name, parameter in model.named_parameters():
-        if parameter.dim() > 2:
-            # Experts, of which a token goes through some, or the convolution of a recurrence.
-            raise UserError(f"{source}: the work of layers such as {name} of a {config.model_type} is not known here")
-    text: Any = config.get_text_config()
-    heads, layers = text.num_attention_heads, text.num_hidden_layers
-    head_size = getattr(text, "head_dim", None) or text.hidden_size // heads
-    cached_heads = getattr(text, "num_key_value_heads", None) or heads
-    return replace(
-        _sizes(model, config.dtype),
-        queries=layers * heads * head_size,
-        cached=layers * 2 * cached_heads * head_size,
-        context=getattr(text, "max_position_embeddings", None),
-    )
+def _is_mamba1_decay(name: str, parameter: torch.Tensor) -> bool:
+    """Tell the decay rates of Mamba-1, one for each entry of its state, from those of others, one for each head."""
+    return name.endswith("A_log") and parameter.dim() > 1
 
 
-def _describe_recurrent(config: MambaConfig | Mamba2Config) -> Architecture:
-    """Describe a Mamba.
+@contextmanager
+def _without_kernels() -> Iterator[None]:
+    """Have transformers compute in plain PyTorch: the kernels that it prefers where they are installed need a GPU.
 
-    The scan of Mamba-1 takes 9 FLOPs for each channel and entry of its state (A. Gu in state-spaces/mamba, issue 110).
-    That of Mamba-2 runs in chunks of Q tokens: each token takes the products with the Q of its chunk, then reads and
-    writes the state (Dao and Gu 2024, arXiv 2405.21060, section 6).
+    It leaves them out for a model that is being exported, and asks this function. Where there are none, it warns that
+    the model will be slow, which is nothing to someone who only counts.
     """
-    sizes = _sizes(_on_meta(config), config.dtype)
-    if isinstance(config, Mamba2Config):
-        channels = int(config.expand * config.hidden_size)
-        groups = config.n_groups * config.state_size
-        convolved = channels + 2 * groups
-        scan = 2 * config.chunk_size * (groups + channels) + 4 * channels * config.state_size
-        # Without mamba-ssm's kernels the products with the tokens of the chunk stand in memory, some four times.
-        scores = 4 * config.num_heads * config.chunk_size
-    else:
-        channels = convolved = config.intermediate_size
-        scan = 9 * channels * config.state_size
-        scores = 0
-    layers, taps = config.num_hidden_layers, config.conv_kernel
-    return replace(
-        sizes,
-        alive=sizes.alive // _ALIVE * _ALIVE_IN_MAMBA + scores,
-        scan=layers * (scan + 2 * taps * convolved),
-        state=layers * (channels * config.state_size + (taps - 1) * convolved),
-    )
+    exporting = patch.object(hub_kernels, "is_torchdynamo_exporting", new=lambda: True)
+    with exporting, patch.object(hub_kernels.logger, "disabled", new=True):
+        yield
 
 
-def _describe_hybrid(config: Mapping[str, Any], source: str) -> Architecture:
-    """Describe a state-spaces model some of whose layers are attention or have an MLP, as mamba-ssm 2.3 builds it."""
-    attention = config.get("attn_cfg") or {}
-    count, layers, width = len(config.get("attn_layer_idx") or ()), config["n_layer"], config["d_model"]
-    rest = {key: value for key, value in config.items() if key not in _HYBRID_KEYS}
-    sizes = _describe_recurrent(translate_config(rest | {"n_layer": layers - count}, source))
-    queries = packed = taps = biases = 0
-    if count:
-        heads, taps = attention["num_heads"], attention.get("d_conv", 0)
-        head_size = attention.get("head_dim") or width // heads
-        queries = heads * head_size
-        packed = queries + 2 * head_size * (attention.get("num_heads_kv") or heads)
-        biases = attention.get("qkv_proj_bias", True) * packed + attention.get("out_proj_bias", True) * width
-    hidden = -(-config.get("d_intermediate", 0) // 128) * 128  # mamba-ssm rounds an MLP up to multiples of 128
-    matrices = count * width * (packed + queries) + layers * 3 * width * hidden
-    convolution = packed * (taps + 1) if taps else 0
-    norms = count * width + layers * width * bool(hidden)
-    return replace(
-        sizes,
-        parameters=sizes.parameters + matrices + norms + count * (biases + convolution),
-        matrices=sizes.matrices + matrices,
-        alive=max(sizes.alive, _ALIVE * (width + max(packed, 2 * hidden))),
-        queries=count * queries,
-        cached=count * (packed - queries),
-        scan=sizes.scan + count * 2 * taps * packed,
-        state=sizes.state + count * taps * packed,
-    )
+def _forward(model: PreTrainedModel, tokens: int) -> tuple[int, Any]:
+    """Return the FLOPs of a text of so many tokens, and the cache after it."""
+    ids = torch.zeros(1, tokens, dtype=torch.long, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        output = model(input_ids=ids, use_cache=True)
+    return counter.get_total_flops(), output.get("past_key_values", output.get("cache_params"))
+
+
+def _fit(tokens: Sequence[int], flops: Sequence[int]) -> tuple[Fraction, Fraction, Fraction]:
+    """Return the coefficients of the quadratic through three counts at evenly spaced numbers of tokens."""
+    step = tokens[1] - tokens[0]
+    square = Fraction(flops[2] - 2 * flops[1] + flops[0], 2 * step**2)
+    linear = Fraction(flops[1] - flops[0], step) - square * (tokens[0] + tokens[1])
+    return flops[0] - linear * tokens[0] - square * tokens[0] ** 2, linear, square
+
+
+def _read_cache(first: Any, second: Any) -> tuple[LayerCache, ...] | None:
+    """Return what each layer keeps of a text, from the caches after the first two of the short ones."""
+    if not hasattr(first, "layers"):
+        return None
+    layers = []
+    for before, after in zip(first.layers, second.layers, strict=True):
+        small, large = _size(vars(before)), _size(vars(after))
+        token = (large - small) // (_SHORT[1] - _SHORT[0])
+        window = getattr(before, "sliding_window", None)
+        # transformers keeps one token less than a layer looks back on: the next one is in its window too.
+        layers.append(LayerCache(small - token * _SHORT[0], token, None if window is None else window - 1))
+    return tuple(layers)
+
+
+def _size(kept: Any) -> int:
+    """Return the bytes of the tensors in (dictionaries of) attributes; scalars count what went in."""
+    if isinstance(kept, torch.Tensor):
+        return kept.numel() * kept.element_size() if kept.dim() else 0
+    return sum(map(_size, kept.values())) if isinstance(kept, dict) else 0

@@ -9,7 +9,7 @@ import subprocess
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from copy_eval.runs.results_folder import (
     fingerprint_weights,
     folder_of,
     left_to_do,
+    locked,
     refuse_other_prompts,
     refuse_other_suite,
     write_failures,
@@ -53,12 +54,17 @@ def run_suite(
     """Evaluate the cells of a suite that have no result in ``out`` yet, and return the failures.
 
     Raises:
-        UserError: if ``out`` holds results of another suite or of other prompts, or cannot be written.
+        UserError: if ``out`` holds results of another suite or of other prompts, if another run is at work in it, or if
+            it cannot be written.
     """
     refuse_other_suite(out, suite)
+    with locked(out):
+        return _run_locked(suite, out, progress, evaluate_all)
+
+
+def _run_locked(suite: Suite, out: Path, progress: Progress, evaluate_all: EvaluateAll) -> list[CellEvent]:
     tasks, failures = _load_tasks(suite, progress)
-    if out.exists():
-        refuse_other_prompts(out, {name: prompts_of(task) for name, task in tasks.items()}, progress.say)
+    refuse_other_prompts(out, {name: prompts_of(task) for name, task in tasks.items()}, progress.say)
     claim(out, suite)
     cells = [cell for cell in suite.cells() if cell.task in tasks]
     left = left_to_do(cells, suite.settings, out, lambda label: progress.prepare(f"comparing the weights of {label}"))
@@ -84,7 +90,7 @@ def _load_tasks(suite: Suite, progress: Progress) -> tuple[dict[str, Any], list[
     for name in suite.tasks:
         progress.prepare(f"preparing the prompts of {name}")
         try:
-            tasks[name] = load_task(name, suite.settings)
+            tasks[name] = load_task(name, suite.settings, suite.include_path)
         except UserError as error:
             cells = [cell for cell in suite.cells() if cell.task == name]
             failures.extend(CellEvent(cell, "failed", reason=str(error)) for cell in cells)
@@ -138,19 +144,24 @@ def _evaluate_cells(cells: Sequence[Cell], settings: Mapping[str, int | str], ou
         model = _LoadedModel(cells[0].model, cells[0].revision, weights)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other models go on
         for cell in cells:
-            on_event(_failure(cell, error))
+            on_event(replace(_failure(cell, error), whole_model=True))
         return
     for cell in cells:
-        task = load_task(cell.task, settings)
-        on_event(CellEvent(cell, "running", prompts=len(task.eval_docs)))
+        task = load_task(cell.task, settings, cell.include_path)
+        running = CellEvent(cell, "running", prompts=len(task.eval_docs))
+        on_event(running)
         try:
-            report, samples = model.evaluate(cell.task, task)
+            report, samples = model.evaluate(cell.task, task, partial(_tell_answered, running, on_event))
         except Exception as error:  # noqa: BLE001 - whatever it is, the other cells go on
             on_event(_failure(cell, error))
             continue
         write_result(folder_of(out, cell), cell.task, report, samples)
         accuracy = report["results"][cell.task]["exact_match,none"]
         on_event(CellEvent(cell, "done", prompts=len(samples), accuracy=accuracy))
+
+
+def _tell_answered(running: CellEvent, on_event: OnEvent, answered: int) -> None:
+    on_event(replace(running, answered=min(answered, running.prompts)))
 
 
 def _failure(cell: Cell, error: Exception) -> CellEvent:
@@ -168,6 +179,20 @@ def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+class _AnswerCounter:
+    """Stands where lm-eval's cache of answers would: backends tell it of each answer as soon as they have it."""
+
+    def __init__(self, on_answer: Callable[[int], None]) -> None:
+        """Begin at 0; ``on_answer`` is told how many there are at each of them."""
+        self._on_answer = on_answer
+        self._answered = 0
+
+    def add_partial(self, *_answer: object) -> None:
+        """Count an answer; the name is that of lm-eval's ``CacheHook``."""
+        self._answered += 1
+        self._on_answer(self._answered)
 
 
 class _LoadedModel:
@@ -192,7 +217,9 @@ class _LoadedModel:
             self._lm.generate_until = partial(self._lm.generate_until, disable_tqdm=True)
         self._surroundings: dict[str, Any] = {}
 
-    def evaluate(self, name: str, task: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def evaluate(
+        self, name: str, task: Any, on_answer: Callable[[int], None]
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return the report and the samples of one task, with the content of lm-eval's own files."""
         from lm_eval.evaluator import evaluate
         from lm_eval.loggers.evaluation_tracker import GeneralConfigTracker
@@ -209,6 +236,7 @@ class _LoadedModel:
             fewshot_as_multiturn=False,
         )
         date = time.time()
+        self._lm.set_cache_hook(_AnswerCounter(on_answer))
         report = evaluate(self._lm, {"tasks": {name: task}}, bootstrap_iters=_BOOTSTRAP_ITERATIONS)
         samples = report.pop("samples")[name]
         hashes = "".join(sample["doc_hash"] + sample["prompt_hash"] + sample["target_hash"] for sample in samples)

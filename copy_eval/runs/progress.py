@@ -1,17 +1,21 @@
 """How far a run is: what is told of its cells, and what is shown of it.
 
-That is a line for each finished cell; on a terminal also a table, kept up to date below them.
+That is a line for each finished cell. On a terminal a table stands below them and is kept up to date, with the prompts
+that the running cells have answered; elsewhere, a line also says what begins.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partialmethod
 from types import TracebackType
 from typing import Literal
+from unittest.mock import patch
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
+from tqdm import tqdm
 
 from copy_eval.runs.suite import Cell
 
@@ -22,15 +26,21 @@ class CellEvent:
 
     cell: Cell
     state: Literal["loading", "running", "done", "failed"]
-    """``loading``: the weights of the cell's model, before its first cell."""
+    """``loading``: the weights of the cell's model, before its first cell. ``running`` is told again at each answer."""
 
     prompts: int = 0
+    answered: int = 0
+    """Of the prompts, while it runs."""
+
     accuracy: float | str | None = None
     """The share of exact matches, or why there is none."""
 
     reason: str = ""
     details: str = ""
     """Of a failure: one line, and the traceback if it is not the user's to mend."""
+
+    whole_model: bool = False
+    """Whether no cell of the model at this revision can be evaluated, as where it does not load."""
 
 
 OnEvent = Callable[[CellEvent], None]
@@ -42,16 +52,20 @@ class Progress:
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(self, console=self._console, refresh_per_second=4, transient=True)
+        # lm-eval draws a bar a step. TQDM_DISABLE would come too late: tqdm reads it when it is imported.
+        self._no_bars = patch.object(tqdm, "__init__", partialmethod(tqdm.__init__, disable=True))
         self._begun = time.monotonic()
         self._first_prompt: float | None = None
         self._last_done = 0.0
         self._preparing: str | None = "loading lm-eval"
         self._running: dict[Cell, tuple[str, float]] = {}
+        self._failed_models: set[str] = set()
         self._work: Mapping[str, int] = {}
         self._work_left = self._work_done = self._prompts = 0
         self.cells = self.done_before = self.evaluated = self.failed = 0
 
     def __enter__(self) -> "Progress":
+        self._no_bars.start()
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -60,6 +74,7 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
+        self._no_bars.stop()
 
     def prepare(self, what: str) -> None:
         """Note what is being done before the models begin."""
@@ -85,10 +100,7 @@ class Progress:
         """Take in what happened to a cell."""
         cell = event.cell
         if event.state in ("loading", "running"):
-            what = "loading the weights" if event.state == "loading" else f"{cell.task}, {event.prompts} prompts"
-            self._running[cell] = (what, time.monotonic())
-            if event.state == "running" and self._first_prompt is None:
-                self._first_prompt = time.monotonic()
+            self._begin_or_go_on(event)
             return
         _, since = self._running.pop(cell, ("", time.monotonic()))
         self._work_left -= self._work.get(cell.task, 0)
@@ -100,9 +112,26 @@ class Progress:
             seconds = self._last_done - since
             accuracy = event.accuracy if isinstance(event.accuracy, str) else f"{event.accuracy:.3f}"
             self.say(f"{cell.label}  {cell.task}  {accuracy}  ({event.prompts} prompts, {seconds:.1f} s)")
-        else:
-            self.failed += 1
+            return
+        self.failed += 1
+        if not event.whole_model:
             self.say(f"{cell.label}  {cell.task}  FAILED: {event.reason}")
+        elif cell.label not in self._failed_models:
+            self._failed_models.add(cell.label)
+            self.say(f"{cell.label}  FAILED: {event.reason}")
+
+    def _begin_or_go_on(self, event: CellEvent) -> None:
+        cell, now = event.cell, time.monotonic()
+        if event.answered and cell in self._running:
+            now = self._running[cell][1]
+        elif not self._console.is_terminal:
+            begins = f"{cell.task}  begins" if event.state == "running" else "loading the weights"
+            self.say(f"{cell.label}  {begins}")
+        if event.state == "running":
+            self._first_prompt = self._first_prompt or now
+            self._running[cell] = (f"{cell.task}, {event.answered} of {event.prompts} prompts", now)
+        else:
+            self._running[cell] = ("loading the weights", now)
 
     def say(self, line: str) -> None:
         """Print a line that stays."""

@@ -11,18 +11,10 @@ from copy_eval.errors import UserError
 from copy_eval.model_adapters.checkpoints import find_file, is_state_spaces, read_config, resolve_checkpoint
 from copy_eval.model_adapters.mamba import PILE_TOKENIZER
 from copy_eval.runs.model_entries import ModelEntry
-from copy_eval.runs.task_loading import load_task, read_definition
+from copy_eval.runs.task_loading import describe_task, load_task, read_definition
 
-_BY_LENGTH = {
-    "phonebook_copy_dashed": (12.63, 32, 0, 7),
-    "phonebook_reversed": (10.31, 29, 0, 5),
-    "phonebook_copy": (10.29, 28, 0, 5),
-    "c4_copy": (2, 6, 1, -1),
-    "squad_by_length": (1, 46, 0, 5),
-}
-"""Tokens of a prompt: as many for each unit of length, and so many besides; the same of its answer. Measured with the
-GPT-NeoX tokenizer: right within 1 % for phonebooks and texts; within 6 % for SQuAD's buckets, whose middle is taken,
-but for the first, whose paragraphs are nearer its end (21 %)."""
+_MOST = 256
+"""Tokens of an answer where a task sets no limit, as in lm-eval."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +26,14 @@ class PromptLengths:
     limit: int
     """The most tokens that an answer may have."""
     estimated: str = ""
-    """Why they are estimated from the length that the task is named after; empty where they were counted."""
+    """Why they are estimated from the task's length; empty where they were counted."""
 
 
 class TokenCounter:
     """Counts the tokens of the tasks of a suite, once for each tokenizer; estimates what cannot be counted."""
 
-    def __init__(self, settings: Mapping[str, int | str]) -> None:
-        self._settings = settings
+    def __init__(self, settings: Mapping[str, int | str], include_path: str | None = None) -> None:
+        self._settings, self._include_path = settings, include_path
         self._lengths: dict[tuple[str, str | None], PromptLengths] = {}
         self._failed: dict[str, str] = {}  # why the data of a kind of task cannot be had: it is asked for once
 
@@ -59,14 +51,17 @@ class TokenCounter:
 
     def _count(self, name: str, tokenizer: str | None) -> PromptLengths:
         if tokenizer is None:
-            return expect_tokens(name, self._settings, "the model's tokenizer cannot be had")
-        data = read_definition(name)["custom_dataset"]
+            return self._expect(name, "the model's tokenizer cannot be had")
+        data = read_definition(name, self._include_path).get("custom_dataset", name)
         if data not in self._failed:
             try:
-                return count_tokens(load_task(name, self._settings), _load_tokenizer(tokenizer))
+                return count_tokens(load_task(name, self._settings, self._include_path), _load_tokenizer(tokenizer))
             except UserError as error:
                 self._failed[data] = str(error)
-        return expect_tokens(name, self._settings, self._failed[data])
+        return self._expect(name, self._failed[data])
+
+    def _expect(self, name: str, reason: str) -> PromptLengths:
+        return expect_tokens(name, self._settings, reason, self._include_path)
 
 
 _load_tokenizer = cache(Tokenizer.from_str)
@@ -81,34 +76,37 @@ def count_tokens(task: Any, tokenizer: Tokenizer) -> PromptLengths:
     return PromptLengths(
         prompts=tuple(map(len, prompts)),
         answers=tuple(len(answer) + 1 for answer in answers),
-        limit=task.config.generation_kwargs["max_gen_toks"],
+        limit=task.config.generation_kwargs.get("max_gen_toks", _MOST),
     )
 
 
-def expect_tokens(name: str, settings: Mapping[str, int | str], reason: str) -> PromptLengths:
-    """Estimate the tokens of a task's prompts from its length, for the GPT-NeoX tokenizer; no data are needed.
+def expect_tokens(
+    name: str, settings: Mapping[str, int | str], reason: str, include_path: str | None = None
+) -> PromptLengths:
+    """Estimate the tokens of a task's prompts from its length, as it describes them; no data are needed.
 
     Args:
         name: of the task.
         settings: of the suite; ``num_samples`` counts.
         reason: why they cannot be counted.
+        include_path: the user's own folder of tasks.
 
     Raises:
-        UserError: if the task is none of ours, so that nothing tells how many tokens a length has.
+        UserError: if the task does not say how many tokens a length has.
     """
-    definition = read_definition(name)
-    bounds = definition["dataset_kwargs"]
-    # SQuAD's last bucket has no upper bound; half as many tokens again is about its mean.
-    length = (bounds["length"] + bounds.get("below", 2 * bounds["length"])) / 2 if "squad" in name else bounds["length"]
-    rule = next((rule for prefix, rule in _BY_LENGTH.items() if name.startswith(prefix)), None)
-    if rule is None:
-        raise UserError(f"{name}: its tokens cannot be counted ({reason}), and nothing tells how many a length has")
-    each, besides, answer_each, answer_besides = rule
-    count = int(settings.get("num_samples", definition["metadata"]["num_samples"]))
+    about, definition = describe_task(name, include_path), read_definition(name, include_path)
+    bounds, answer = definition["dataset_kwargs"], about.answer_tokens
+    count = settings.get("num_samples", (definition.get("metadata") or {}).get("num_samples"))
+    if about.prompt_tokens is None or answer is None or count is None:
+        raise UserError(f"{name}: its tokens cannot be counted ({reason}), and it does not say how many a length has")
+    length = bounds["length"]
+    if "below" in bounds:
+        # The middle of a bucket; of one without an upper bound, half as many again is about its mean.
+        length = (length + (bounds["below"] or 2 * length)) / 2
     return PromptLengths(
-        prompts=(round(each * length + besides),) * count,
-        answers=(round(answer_each * length + answer_besides) + 1,) * count,
-        limit=definition["generation_kwargs"]["max_gen_toks"],
+        prompts=(about.prompt_tokens.at(length),) * int(count),
+        answers=(answer.at(length) + 1,) * int(count),
+        limit=(definition.get("generation_kwargs") or {}).get("max_gen_toks", _MOST),
         estimated=reason,
     )
 

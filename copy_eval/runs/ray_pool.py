@@ -242,7 +242,7 @@ def _follow(ray: Any, tasks: dict[Any, Sequence[Cell]], mailbox: Any, on_event: 
                 if cell in failures:
                     on_event(failures[cell])
                 elif reason:
-                    on_event(CellEvent(cell, "failed", reason=reason, details=details))
+                    on_event(CellEvent(cell, "failed", reason=reason, details=details, whole_model=True))
                 else:
                     # Its result was written, and the worker was lost before it could say so.
                     on_event(CellEvent(cell, "done", accuracy="done"))

@@ -6,18 +6,19 @@
     DIR/pythia-410m@step3000/samples_<task>_<date>.jsonl
 
 Which cells are done is read off the result files themselves. ``DIR/.weights`` only spares the next run the reading of
-checkpoints whose files have not changed.
+checkpoints whose files have not changed, and ``DIR/.lock`` keeps two runs from evaluating the same cells.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from copy_eval.checkpoint_fingerprint import fingerprint_model
 from copy_eval.errors import UserError
@@ -30,6 +31,7 @@ from copy_eval.runs.task_loading import Prompts, load_task, prompts_of
 _SUITE = "suite.yaml"
 _FAILURES = "failures.jsonl"
 _WEIGHTS = ".weights"
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,28 @@ def refuse_other_suite(out: Path, suite: Suite) -> None:
         raise UserError(f"{marker} is not a suite: name another folder with --out") from error
     except OSError as error:
         raise UserError(f"cannot read {out}: {error.strerror}") from error
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Make the folder, and keep other runs from it until this one has ended, however it does.
+
+    Raises:
+        UserError: if another run is at work in it, or it cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / _LOCK, timeout=0)
+        with suppress(NotImplementedError):  # some network file systems have no locks
+            lock.acquire()
+    except Timeout as error:
+        raise UserError(f"another run writes to {out}: wait for it, or name another folder with --out") from error
+    except OSError as error:
+        raise UserError(f"cannot write to {out}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def claim(out: Path, suite: Suite) -> None:
@@ -171,9 +195,10 @@ def left_to_do(
             on_model(of_model[0].label)
             with suppress(UserError):  # which is told when the model is loaded
                 weights = fingerprint_weights(of_model[0], out)
-        left += [
-            cell for cell in of_model if not is_done(cell, prompts_of(load_task(cell.task, settings)), weights, results)
-        ]
+        for cell in of_model:
+            prompts = prompts_of(load_task(cell.task, settings, cell.include_path))
+            if not is_done(cell, prompts, weights, results):
+                left.append(cell)
     return left
 
 

@@ -1,11 +1,10 @@
-"""The tasks by their names: what their YAML files say, and lm-eval's own objects with the prompts.
+"""The tasks by their names, ours and a user's own: what their YAML files say, and lm-eval's objects with the prompts.
 
-lm-eval's index takes seconds to import, so names and definitions are read from the files themselves. By our convention
-``phonebook_copy_10.yaml`` holds the task ``phonebook_copy_10``, and a group's file begins with ``_``.
+lm-eval's index takes seconds to import, so names and definitions are read from the files themselves, by its rules.
 """
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -14,42 +13,127 @@ from typing import Any
 
 import yaml
 
+from copy_eval.errors import UserError, first_line
+from copy_eval.task_description import TaskDescription, read_description
+
 TASKS = Path(__file__).resolve().parents[1] / "tasks"
 """The folder that lm-eval indexes."""
 
+_OF_GROUPS = {"group", "group_alias", "task", "metadata"}
+"""What a group's file may say here: anything else would change its tasks, which are evaluated one by one."""
+
 
 @cache
-def tasks_by_name() -> dict[str, tuple[str, ...]]:
-    """Return every name that a user may ask for, a task's or a group's, with the tasks that it stands for in order."""
-    groups: dict[str, list[str]] = {}
-    tasks: dict[str, tuple[str, ...]] = {}
-    for file in sorted(TASKS.rglob("*.yaml")):
-        if file.name.startswith("_"):
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
-            groups[content["group"]] = content["task"]
-        else:
-            tasks[file.stem] = (file.stem,)
+def tasks_by_name(include_path: str | None = None) -> dict[str, tuple[str, ...]]:
+    """Return every name that a user may ask for, a task's, a group's or a tag's, with its tasks in order.
 
-    def members(name: str) -> Iterable[str]:
-        for member in groups[name]:
-            yield from members(member) if member in groups else tasks[member]
+    A group that does more than list tasks by their names stands for none.
 
-    return tasks | {group: tuple(members(group)) for group in groups}
+    Args:
+        include_path: the user's own folder of tasks; its names come before ours.
+
+    Raises:
+        UserError: if there is no such folder, or a file in it cannot be read.
+    """
+    found = _definitions(include_path)
+    tags: dict[str, list[str]] = {}
+    for name, definition in found.items():
+        given = definition.get("tag") or ()
+        for tag in [given] if isinstance(given, str) else given:
+            if not _is_group(definition):
+                tags.setdefault(tag, []).append(name)
+
+    def members(name: object, above: tuple[object, ...] = ()) -> tuple[str, ...]:
+        if not isinstance(name, str) or name not in found or name in above:
+            return ()
+        if not _is_group(found[name]):
+            return (name,)
+        listed = found[name].get("task")
+        below = [members(each, (*above, name)) for each in listed] if isinstance(listed, list) else []
+        is_plain = found[name].keys() <= _OF_GROUPS and all(below)
+        return tuple(task for tasks in below for task in tasks) if is_plain else ()
+
+    return {tag: tuple(sorted(names)) for tag, names in tags.items()} | {name: members(name) for name in found}
 
 
-def read_definition(name: str) -> dict[str, Any]:
-    """Return what a task's YAML file and the one that it includes say; functions are left as their names."""
-    file = next(TASKS.rglob(f"{name}.yaml"))
-    definition: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), _Loader)
-    included = yaml.load((file.parent / definition["include"]).read_text(encoding="utf-8"), _Loader)
-    return included | definition
+def read_definition(name: str, include_path: str | None = None) -> dict[str, Any]:
+    """Return what a task's YAML file and those that it includes say; functions are left as their names."""
+    return _definitions(include_path)[name]
+
+
+def describe_task(name: str, include_path: str | None = None) -> TaskDescription:
+    """Return what a task says of itself.
+
+    Raises:
+        UserError: if it is none of our form, or its description is wrong.
+    """
+    definition = read_definition(name, include_path)
+    metrics = definition.get("metric_list")
+    named = [entry.get("metric") for entry in metrics if isinstance(entry, dict)] if isinstance(metrics, list) else []
+    mappings = [definition.get(key) or {} for key in ("metadata", "dataset_kwargs")]
+    is_ours = "class" in definition and "exact_match" in named and all(isinstance(each, dict) for each in mappings)
+    if not is_ours or not isinstance(mappings[1].get("length"), int):
+        raise UserError(
+            f"{name} is no task as copy-eval's are (class: !function copy_eval.tasks.copy_task.CopyTask, length among "
+            "its dataset_kwargs, exact_match among its metrics): evaluate it with lm_eval"
+        )
+    return read_description(name, *mappings)
+
+
+@cache
+def _definitions(include_path: str | None) -> dict[str, dict[str, Any]]:
+    """Return the definitions of all tasks and groups; of two of one name in one folder, the first file's."""
+    if include_path is not None and not Path(include_path).is_dir():
+        raise UserError(f"include_path={include_path}: no such folder")
+    found: dict[str, dict[str, Any]] = {}
+    for folder in [TASKS] if include_path is None else [TASKS, Path(include_path)]:
+        in_folder: dict[str, dict[str, Any]] = {}
+        for file in sorted(folder.rglob("*.yaml"), key=Path.as_posix):
+            definition = _read(file)
+            name = definition.get("group") if _is_group(definition) else definition.get("task")
+            if isinstance(name, str):  # else it is a suite, or anything else
+                in_folder.setdefault(name, definition)
+        found |= in_folder
+    return found
+
+
+def _is_group(definition: Mapping[str, Any]) -> bool:
+    return "group" in definition and "class" not in definition
+
+
+@cache
+def _read(file: Path, including: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return what a file says, over what the files say that it includes; nothing if it holds no mapping."""
+    if file in including:
+        raise UserError(f"{file} includes itself")
+    try:
+        loader = _Loader(file.read_text(encoding="utf-8"))
+        loader.folder = file.parent
+        content = loader.get_single_data()
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        return {}
+    includes = content.pop("include", [])
+    merged: dict[str, Any] = {}
+    for include in includes if isinstance(includes, list) else [includes]:
+        merged |= _read((file.parent / str(include)).resolve(), (*including, file))
+    return merged | content
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads YAML with lm-eval's ``!function``."""
+    """Reads YAML with lm-eval's ``!function``, which may name a module beside the file."""
+
+    folder: Path
 
 
-_Loader.add_constructor("!function", lambda _, node: node.value)
+def _name_function(loader: Any, node: yaml.Node) -> str:
+    return str(loader.folder / str(node.value))
+
+
+_Loader.add_constructor("!function", _name_function)
 
 
 @dataclass(frozen=True)
@@ -61,27 +145,35 @@ class Prompts:
     count: int
 
 
-def load_task(name: str, settings: Mapping[str, int | str]) -> Any:
+def load_task(name: str, settings: Mapping[str, int | str], include_path: str | None = None) -> Any:
     """Return lm-eval's task with its prompts; the same task is built once in a process, for all models.
 
     Raises:
-        UserError: if its data cannot be had or do not fit the settings.
+        UserError: if its data cannot be had or do not fit the settings, or it is none of our form.
     """
-    return _load_task(name, tuple(sorted(settings.items())))
+    return _load_task(name, tuple(sorted(settings.items())), include_path)
 
 
 @cache
-def _load_task(name: str, settings: tuple[tuple[str, int | str], ...]) -> Any:
-    return _task_manager(settings).load([name])["tasks"][name]
+def _load_task(name: str, settings: tuple[tuple[str, int | str], ...], include_path: str | None) -> Any:
+    describe_task(name, include_path)
+    try:
+        task = _task_manager(settings, include_path).load([name])["tasks"][name]
+    except ImportError as error:
+        raise UserError(f"{name}: {first_line(error)}") from error
+    if "prompts_sha256" not in (task.config.metadata or {}):
+        raise UserError(f"{name}: its class is not copy_eval.tasks.copy_task.CopyTask, so its prompts are not logged")
+    return task
 
 
 @cache
-def _task_manager(settings: tuple[tuple[str, int | str], ...]) -> Any:
+def _task_manager(settings: tuple[tuple[str, int | str], ...], include_path: str | None) -> Any:
     with collector_off():
         from lm_eval.tasks import TaskManager
 
+    folders = [TASKS] if include_path is None else [TASKS, Path(include_path)]
     # lm-eval's own 14,000 tasks, which it would index for 8 seconds, are left out.
-    return TaskManager(include_path=TASKS, include_defaults=False, metadata=dict(settings))
+    return TaskManager(include_path=folders, include_defaults=False, metadata=dict(settings))
 
 
 def prompts_of(task: Any) -> Prompts:

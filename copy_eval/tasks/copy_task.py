@@ -17,8 +17,10 @@ from lm_eval.api.task import ConfigurableTask
 from copy_eval.checkpoint_fingerprint import fingerprint_model
 from copy_eval.errors import UserError
 from copy_eval.over_context import OVER_CONTEXT, is_over_context, tokens_that_fit
+from copy_eval.task_description import KEY, TaskDescription, read_description
 from copy_eval.tasks.fingerprint import fingerprint
 from copy_eval.tasks.reproducible import describe_unreproducible, find_unreproducible
+from copy_eval.tasks.settings import refuse_near_misses
 
 _log = logging.getLogger(__name__)
 
@@ -51,12 +53,14 @@ class UnlessOverContext:
 class CopyTask(ConfigurableTask):
     """A YAML task whose ``custom_dataset`` is called with the metadata and the ``dataset_kwargs``.
 
-    Its records hold at least ``prompt``, ``answer`` and ``index``, their place in the dataset.
+    Its records hold at least ``prompt``, ``answer`` and ``index``, their place in the dataset. What the task says of
+    itself stands in the metadata (``copy_eval.task_description``).
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__(config={key: value for key, value in config.items() if key != "class"})
 
+    _description = TaskDescription()
     _lm: Any = None
     _cut: frozenset[int] = frozenset()
     """Places of the prompts that the model's backend cuts."""
@@ -66,10 +70,20 @@ class CopyTask(ConfigurableTask):
         self._lm = lm
 
     def download(self, dataset_kwargs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Build the dataset, and log the fingerprint of its prompts and answers with the task's configuration."""
-        self.dataset = self.config.custom_dataset(self.config.metadata, **(dataset_kwargs or {}))
+        """Build the dataset, and log the description and the fingerprint of the prompts with the configuration.
+
+        Raises:
+            UserError: for a misspelt setting, a description that is none, or records without a field that all have.
+        """
+        name, metadata, arguments = self.config.task or "", self.config.metadata, dataset_kwargs or {}
+        self._description = read_description(name, metadata, arguments)
+        refuse_near_misses(metadata, self._description.settings)
+        self.dataset = self.config.custom_dataset(metadata, **arguments)
         test = self.dataset[self.config.test_split]
-        self.config.metadata["prompts_sha256"] = fingerprint(zip(test["prompt"], test["answer"], strict=True))
+        if missing := {"prompt", "answer", "index"} - set(test.column_names):
+            raise UserError(f"{name}: its records have no {' and no '.join(sorted(missing))}")
+        metadata[KEY] = self._description.model_dump(exclude_none=True)
+        metadata["prompts_sha256"] = fingerprint(zip(test["prompt"], test["answer"], strict=True))
 
     def build_all_requests(self, **kwargs: Any) -> None:
         """Build the requests, or let lm-eval take them from its cache.
@@ -116,8 +130,8 @@ class CopyTask(ConfigurableTask):
 
     def _check_tokenizer(self) -> None:
         """Warn of a tokenizer that cannot write the answers, where they have to be written letter by letter."""
-        if self.config.metadata.get("headline_metric"):
-            return  # SQuAD's scores ignore case and space
+        if not self._description.verbatim:
+            return
         tokenizer: Any = getattr(self._lm, "tokenizer", None) if hasattr(self._lm, "tok_encode") else None
         if not hasattr(tokenizer, "all_special_ids"):
             return  # none of transformers'

@@ -1,7 +1,10 @@
 """``copy-eval run`` as a command: exit codes, one line for bad input, and runs that are stopped midway."""
 
+import contextlib
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from copy_eval.cli import main
+from copy_eval.packaged import PACKAGED
 
 COMMAND = [sys.executable, "-c", "import sys; from copy_eval.cli import main; sys.exit(main())", "run"]
 TINY = ["--model", "pythia", "--pretrained", "tiny-pythia", "--batch-size", "4", "--settings", "num_samples=2"]
@@ -20,8 +24,7 @@ THREE_TASKS = ["phonebook_copy_10", "phonebook_copy_80", "phonebook_copy_20"]
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch):
-    # The command sets them for its process, which is the tests' own here.
-    monkeypatch.setenv("TQDM_DISABLE", "1")
+    # The command sets it for its process, which is the tests' own here.
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
 
 
@@ -40,10 +43,50 @@ def test_a_run_writes_results_and_a_second_one_has_nothing_to_do(tmp_path, capsy
 
 def test_a_cell_that_fails_is_exit_code_1(tmp_path, capsys):
     (tmp_path / "config.json").write_text('{"model_type": "gpt_neox"}')
-    command = ["run", "--model", "pythia", "--pretrained", str(tmp_path), "--tasks", "phonebook_copy_10"]
+    tasks = "phonebook_copy_10,phonebook_copy_20"
+    command = ["run", "--model", "pythia", "--pretrained", str(tmp_path), "--tasks", tasks]
     assert main([*command, "--settings", "num_samples=1", "--out", str(tmp_path / "out")]) == 1
-    assert f"{tmp_path.name}  phonebook_copy_10  FAILED: pretrained={tmp_path}: " in capsys.readouterr().err
-    assert (tmp_path / "out" / "failures.jsonl").exists()
+    said = capsys.readouterr()
+    assert said.err.count("FAILED") == 1
+    assert f"{tmp_path.name}  FAILED: pretrained={tmp_path}: " in said.err
+    assert said.out.startswith("evaluated: 0, done before: 0, failed: 2;")
+    failures = (tmp_path / "out" / "failures.jsonl").read_text().splitlines()
+    assert [json.loads(line)["task"] for line in failures] == tasks.split(",")
+
+
+def _own_process(arguments, **options):
+    # The tests may have imported tqdm with another setting.
+    env = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"} | {"COLUMNS": "100"}
+    return subprocess.Popen([*COMMAND, *arguments], env=env, **options)
+
+
+def test_without_a_terminal_there_is_a_line_for_each_step_and_no_bar(tmp_path):
+    # lm-eval's own adapter, with all its bars.
+    arguments = ["--model", "hf", "--pretrained", str(PACKAGED / "tiny-pythia"), "--settings", "num_samples=2"]
+    arguments += ["--tasks", "phonebook_copy_10", "--out", str(tmp_path / "out")]
+    with _own_process(arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        _, said = process.communicate()
+    assert said.splitlines()[:2] == ["tiny-pythia  loading the weights", "tiny-pythia  phonebook_copy_10  begins"]
+    assert said.splitlines()[2].startswith("tiny-pythia  phonebook_copy_10  1.000  (2 prompts, ")
+    assert said.count("\n") == 3
+
+
+def test_a_terminal_shows_how_many_prompts_are_answered(tmp_path):
+    ours, theirs = pty.openpty()
+    # A batch takes a while, so that the table is drawn between two of them.
+    arguments = [*TINY, "num_samples=16", "--tasks", "phonebook_copy_160", "--out", str(tmp_path / "out")]
+    with _own_process(arguments, stderr=theirs, stdout=subprocess.DEVNULL) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(ours, 4096):
+                shown += part
+    os.close(ours)
+    assert process.returncode == 0
+    answered = {int(count) for count in re.findall(rb"phonebook_copy_160, (\d+) of 16 prompts", shown)}
+    assert answered & {4, 8, 12}
+    assert b"it/s" not in shown
+    assert b"begins" not in shown
 
 
 BAD = [

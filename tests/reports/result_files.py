@@ -4,18 +4,31 @@ import hashlib
 import json
 from pathlib import Path
 
+from copy_eval.runs.task_loading import describe_task, tasks_by_name
+
 PROMPTS = 50
+
+_OURS = {
+    about.title: about.model_dump(include={"title", "description", "unit"})
+    for name, members in tasks_by_name().items()
+    if members == (name,)
+    for about in [describe_task(name)]
+}
+"""What our tasks say of themselves, by their titles."""
 
 
 def write_results(
     folder: Path, scores, model="some/model", date=1.0, sha="a" * 64, task="phonebook_copy", version=1.0,
-    adapter="pythia", log_samples=False, metadata=None, chat_template=None, system_instruction=None, **config,
+    adapter="pythia", log_samples=False, metadata=None, about=None, below=None, chat_template=None,
+    system_instruction=None, **config,
 ) -> Path:  # fmt: skip
     """Write what an evaluation of ``model`` with these scores by length leaves behind, and return the result file.
 
     With ``log_samples`` the first prompts are right and the last ones wrong, every other of these with another entry's
     number and every twentieth with the right one in other words; the depth of the entries grows from the first prompt
-    to the last. ``metadata`` is the task's, and ``config`` what lm-eval logs of the run, such as ``model_revision``.
+    to the last. ``metadata`` is the task's, ``about`` what else it says of itself than one of ours of its name,
+    ``below`` the upper bounds of buckets by their lengths, and ``config`` what lm-eval logs of the run, such as
+    ``model_revision``.
     """
     names = {f"{task}_{length}": length for length in scores}
     stamp = f"2026-11-21T06-25-40.{round(date * 1000):06d}"
@@ -45,9 +58,11 @@ def write_results(
             "digit_accuracy,none": scores[length],
         }
         report["configs"][name] = {
-            "dataset_kwargs": {"length": length},
+            "dataset_kwargs": {"length": length} | ({"below": below[length]} if below else {}),
             "metadata": {"version": version, "prompts_sha256": sha} | (metadata or {}),
         }
+        if described := _OURS.get(task, {}) | (about or {}):
+            report["configs"][name]["metadata"]["copy_eval"] = described
         if log_samples:
             samples = [_sample(index, scores[length], sha) for index in range(PROMPTS)]
             report["task_hashes"][name] = _hash(

@@ -9,6 +9,7 @@ from copy_eval.runs.evaluator import run_suite
 from copy_eval.runs.model_entries import ModelEntry
 from copy_eval.runs.progress import Progress
 from copy_eval.runs.suite import Suite
+from copy_eval.runs.task_loading import TASKS
 
 PYTHIA = ModelEntry("tiny-pythia", "pythia", "tiny-pythia", batch_size=4)
 MAMBA = ModelEntry("tiny-mamba", "mamba_ssm", "tiny-mamba", batch_size=4)
@@ -44,3 +45,17 @@ def make_checkpoints(folder: Path, *names: str) -> None:
     for name in names:
         (folder / name).mkdir(parents=True)
         (folder / name / "config.json").write_text("{}")
+
+
+@pytest.fixture
+def own_tasks(tmp_path: Path) -> Path:
+    """A user's own folder: a length that we do not have in a file of another name, a group, a tag, and other YAML."""
+    folder = tmp_path / "own"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "any.yaml").write_text(
+        f"include: {TASKS}/phonebook/_phonebook_yaml\ntask: phonebook_copy_11\ntag: mine\n"
+        "dataset_kwargs: {length: 11, variant: dashed}\n"
+    )
+    (folder / "group.yaml").write_text("group: both\ntask: [phonebook_copy_11, phonebook_copy_10]\n")
+    (folder / "suite.yaml").write_text("models: []\n")
+    return folder

@@ -1,90 +1,63 @@
-"""Costs in advance, against counts of real forward passes."""
+"""Costs in advance, against counts of real runs."""
+
+from dataclasses import replace
 
 import pytest
-import torch
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import GPTNeoXForCausalLM, Mamba2Config, Mamba2ForCausalLM
 
 from copy_eval.cli import main
 from copy_eval.model_adapters.mamba import MambaLM
-from copy_eval.model_adapters.mamba_forward import empty_states, logits_of, take_in
 from copy_eval.model_adapters.pythia import PythiaLM
-from copy_eval.packaged import PACKAGED
-from copy_eval.runs.architecture import Architecture, describe, read_architecture
-from copy_eval.runs.cost import (
-    estimate_suite,
-    format_amount,
-    format_bytes,
-    format_costs,
-    forward_flops,
-    peak_memory,
-)
+from copy_eval.runs.architecture import read_architecture
+from copy_eval.runs.cost import estimate_suite, format_amount, format_bytes, format_costs
 from copy_eval.runs.model_entries import ModelEntry
-from copy_eval.runs.prompt_lengths import PromptLengths
 from copy_eval.runs.suite import Suite, load_suite
 from copy_eval.runs.task_loading import load_task
 from tests.model_adapters.support import answer
 
 
-def test_flops_of_a_transformer_are_those_of_a_real_pass():
-    model = read_architecture("tiny-pythia")
-    network = GPTNeoXForCausalLM.from_pretrained(
-        PACKAGED / "tiny-pythia", dtype=torch.float32, attn_implementation="eager"
-    )
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.zeros(1, 400, dtype=torch.long), logits_to_keep=10)
-    # The pass computes the half of the attention too that a causal model then hides.
-    half = 2 * model.queries * 400 * 399
-    assert forward_flops(model, 390, 10) == counter.get_total_flops() - half
-
-
-def test_flops_of_mamba_are_those_of_a_real_pass_and_the_scan_that_no_counter_sees():
-    model = read_architecture("tiny-mamba")
-    network = MambaLM("tiny-mamba", device="cpu")
-    with FlopCounterMode(display=False) as counter:
-        network._model_call(torch.zeros(1, 200, dtype=torch.long))
-    # Of the scan's nine, it sees the two of reading the state; of the convolution, none; and logits of every token.
-    channels, layers = 384, 5
-    seen = counter.get_total_flops() - 2 * model.width * model.vocabulary * 199
-    unseen = layers * channels * (7 * 16 + 2 * 4) * 200
-    assert forward_flops(model, 199, 1) == seen + unseen
-
-
-def test_flops_of_mamba2_are_those_of_a_real_pass_in_chunks():
-    config = Mamba2Config(
-        vocab_size=300, hidden_size=64, num_hidden_layers=2, num_heads=8, head_dim=16, n_groups=8, state_size=32,
-        chunk_size=64,
-    )  # fmt: skip
-    network = Mamba2ForCausalLM(config)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        hidden, _ = take_in(network, torch.zeros(1, 256, dtype=torch.long), empty_states(network, 1))
-        logits_of(network, hidden[:, -1:])
-    model = describe(config.to_dict(), False, "a checkpoint")
-    assert forward_flops(model, 255, 1) == pytest.approx(counter.get_total_flops(), rel=0.1)
-
-
-def test_flops_of_a_cell_are_those_of_its_real_run():
-    suite = Suite("s", (ModelEntry("m", "pythia", "tiny-pythia"),), ("phonebook_copy_10",), {"num_samples": 3})
+def _cost_and_count(model, task):
+    """What a cell is said to cost, and the FLOPs that its real run takes, one prompt after the other."""
+    suite = Suite("s", (ModelEntry("m", *model),), (task,), {"num_samples": 3})
     (cost,) = estimate_suite(suite)
-    docs = load_task("phonebook_copy_10", suite.settings).eval_docs
-    lm = PythiaLM("tiny-pythia", device="cpu", batch_size=1, attn_implementation="eager")
+    docs = load_task(task, suite.settings).eval_docs
+    adapter, pretrained = model
+    if adapter == "pythia":
+        lm = PythiaLM(pretrained, device="cpu", batch_size=1, attn_implementation="eager")
+    else:
+        lm = MambaLM(pretrained, device="cpu", batch_size=1, draft=False)
     with FlopCounterMode(display=False) as counter:
-        answers = answer(lm, docs["prompt"], max_gen_toks=16)
-    assert [text.strip() for text in answers] == docs["answer"]
-    tokens = [prompt + own for prompt, own in zip(cost.lengths.prompts, cost.lengths.answers, strict=True)]
-    half = sum(2 * read_architecture("tiny-pythia").queries * count**2 for count in tokens)
-    assert cost.flops == pytest.approx(counter.get_total_flops() - half, rel=0.01)
+        answer(lm, docs["prompt"], max_gen_toks=16)
+    return cost, counter.get_total_flops()
 
 
-def test_memory_is_weights_cache_states_logits_and_one_layers_work():
-    lengths = PromptLengths(prompts=(90, 100), answers=(5, 4), limit=16)
-    transformer = Architecture(parameters=1000, matrices=800, width=8, vocabulary=50, alive=30, queries=16, cached=32)
-    assert peak_memory(transformer, lengths, 4, 2) == 2 * (1000 + 4 * 116 * 32 + 4 * 6 * 50 + 4 * 105 * 30)
-    mamba = Architecture(parameters=1000, matrices=800, width=8, vocabulary=50, alive=30, state=64)
-    assert peak_memory(mamba, lengths, 4, 2) == 2 * (1000 + 4 * 6 * 50) + 4 * (2 * 4 * 64 + 4 * 105 * 30)
-    # A Mamba takes in 8,192 tokens at once, whatever the batch is.
-    more = peak_memory(mamba, lengths, 400, 2) - peak_memory(mamba, lengths, 200, 2)
-    assert more == 200 * (2 * 6 * 50 + 4 * 2 * 64)
+def test_flops_of_a_transformer_are_those_of_its_real_run():
+    cost, flops = _cost_and_count(("pythia", "tiny-pythia"), "phonebook_copy_10")
+    assert cost.flops == pytest.approx(flops, rel=0.01)
+
+
+def test_flops_of_mamba_are_those_of_its_real_run_and_the_scan_that_no_counter_sees():
+    cost, flops = _cost_and_count(("mamba_ssm", "tiny-mamba"), "phonebook_copy_10")
+    tokens = sum(cost.lengths.prompts) + sum(cost.lengths.answers)
+    # 5 layers of 384 channels with a state of 16: 7 of the 9 FLOPs are no products, nor is our convolution of 4 taps.
+    unseen = 5 * 384 * (7 * 16 + 2 * 4) * tokens
+    assert cost.flops == pytest.approx(flops + unseen, rel=0.02)
+
+
+def test_the_cache_is_that_of_a_batch_of_the_longest_prompts_at_its_end():
+    pythia, mamba = (
+        ModelEntry("m", adapter, name, dtype="bfloat16", batch_size=4)
+        for adapter, name in (("pythia", "tiny-pythia"), ("mamba_ssm", "tiny-mamba"))
+    )
+    suites = [Suite("s", (model,), ("phonebook_copy_10",), {"num_samples": 9}) for model in (pythia, mamba)]
+    (attention,), (recurrent,) = map(estimate_suite, suites)
+    # Keys and values of 4 layers of width 192, two bytes each.
+    assert attention.cache == 4 * (max(attention.lengths.prompts) + attention.lengths.limit) * 4 * 2 * 192 * 2
+    # States of 5 layers of 384 channels, 16 numbers each in float32, and the last inputs of the convolution.
+    assert recurrent.cache == 4 * 5 * 384 * (16 * 4 + 4 * 2)
+    assert attention.weights == 2 * read_architecture("tiny-pythia").parameters
+    (one,) = estimate_suite(replace(suites[0], settings={"num_samples": 1}))
+    assert attention.cache > 3 * one.cache
 
 
 def test_what_cannot_be_had_is_estimated_or_left_out_with_its_reason():
@@ -95,7 +68,9 @@ def test_what_cannot_be_had_is_estimated_or_left_out_with_its_reason():
     assert [bool(cost.lengths.estimated) for cost in costs] == [True, True, False, True, True, True]
     assert [cost.flops is None for cost in costs] == [False] * 3 + [True] * 3
     table = format_costs(costs)
-    assert ["there", "phonebook_copy_10", "2", "~274", "~137", "n/a", "n/a"] in map(str.split, table.splitlines())
+    assert ["there", "phonebook_copy_10", "2", "~274", "~137", "n/a", "n/a", "n/a"] in map(
+        str.split, table.splitlines()
+    )
     assert "n/a there: pretrained=some/model: no such folder, not in the local cache" in table
     assert "~ estimated from the task's length: length_tokenizer=EleutherAI/gpt-neox-20b cannot be had" in table
 
@@ -111,7 +86,7 @@ def test_a_dry_run_prints_the_cells_and_writes_nothing(tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     assert main(["run", "tiny", "--dry-run", "--settings", "num_samples=2"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["model", "task", "prompts", "tokens", "longest", "FLOPs", "memory"]
+    assert lines[0].split() == ["model", "task", "prompts", "tokens", "longest", "FLOPs", "weights", "cache"]
     count = len(load_suite("tiny", {}).cells())
     assert sum(line.startswith(("tiny-pythia ", "tiny-mamba ")) for line in lines) == count
     assert any(line.startswith(f"{count} cells ") for line in lines)
@@ -123,4 +98,5 @@ def test_amounts_have_three_digits_and_a_unit():
     assert [format_amount(int(amount)) for amount in amounts] == [
         "0", "12", "999", "1 k", "54.3 k", "3.2 M", "2.5 T", "1 P", "7 E",
     ]  # fmt: skip
-    assert [format_bytes(size) for size in (2**20, 2**30 - 2**20, 3 * 2**29)] == ["1 MiB", "1023 MiB", "1.5 GiB"]
+    sizes = (3 * 2**10, 2**20, 2**30 - 2**20, 3 * 2**29)
+    assert [format_bytes(size) for size in sizes] == ["3 KiB", "1 MiB", "1023 MiB", "1.5 GiB"]

@@ -14,12 +14,14 @@ from lm_eval.tasks import TaskManager
 from safetensors.torch import load_file, save_file
 
 from copy_eval.checkpoint_fingerprint import fingerprint_checkpoint
+from copy_eval.errors import UserError
 from copy_eval.packaged import PACKAGED
 from copy_eval.reports.frames.results import read_results
-from copy_eval.runs.evaluator import run_suite
+from copy_eval.runs.evaluator import evaluate_in_turn, evaluate_model, run_suite
 from copy_eval.runs.model_entries import ModelEntry
 from copy_eval.runs.progress import Progress
 from copy_eval.runs.results_folder import claim
+from copy_eval.runs.suite import Cell
 from copy_eval.runs.task_loading import TASKS
 from tests.runs.conftest import MAMBA, PYTHIA
 
@@ -184,6 +186,32 @@ def test_a_model_that_cannot_be_loaded_leaves_its_reason_and_the_others_go_on(su
     assert "Traceback" in row["details"]
     assert run_suite(replace(small, models=(there,)), out, Progress()) == []
     assert not (out / "failures.jsonl").exists()
+
+
+@pytest.mark.parametrize("adapter", ["pythia", "mamba_ssm", "hf"])
+def test_every_answer_of_a_running_cell_is_told(adapter, tmp_path):
+    name = "tiny-mamba" if adapter == "mamba_ssm" else "tiny-pythia"
+    cell = Cell(ModelEntry("m", adapter, str(PACKAGED / name), batch_size=2), None, "phonebook_copy_10")
+    events = []
+    evaluate_model([cell], {"num_samples": 5}, tmp_path, events.append)
+    assert [event.state for event in events] == ["loading", *["running"] * 6, "done"]
+    assert [(event.answered, event.prompts) for event in events[1:-1]] == [(count, 5) for count in range(6)]
+
+
+def test_a_second_run_in_the_same_folder_is_one_line_and_the_first_goes_on(suite, tmp_path):
+    out, small = tmp_path / "results", replace(suite, models=(PYTHIA,), tasks=("phonebook_copy_10",))
+
+    def evaluate_both(groups, settings, out, on_event):
+        with pytest.raises(UserError, match=f"^another run writes to {out}: wait for it"):
+            run_suite(small, out, Progress())
+        evaluate_in_turn(groups, settings, out, on_event)
+
+    progress = Progress()
+    assert run_suite(small, out, progress, evaluate_both) == []
+    assert progress.evaluated == 1
+    again = Progress()
+    assert run_suite(small, out, again) == []
+    assert again.done_before == 1
 
 
 def test_a_task_without_its_text_fails_for_every_model_and_the_others_go_on(suite, tmp_path):

@@ -34,7 +34,11 @@ def test_the_time_left_follows_the_work_and_shrinks_while_a_cell_runs(clock, cap
     clock[0] += 10
     progress.on_event(CellEvent(SHORT, "done", prompts=20, accuracy=0.5))
     progress.on_event(CellEvent(LONG, "running", prompts=20))
-    assert capsys.readouterr().err == "small  phonebook_copy_10  0.500  (20 prompts, 10.0 s)\n"
+    assert capsys.readouterr().err.splitlines() == [
+        "small  phonebook_copy_10  begins",
+        "small  phonebook_copy_10  0.500  (20 prompts, 10.0 s)",
+        "small  phonebook_copy_20  begins",
+    ]
     assert "1 of 2" in shown(progress)
     assert "2.0" in shown(progress)
     assert "0:00:30" in shown(progress)
@@ -58,6 +62,28 @@ def test_a_failure_is_a_line_with_its_reason_and_counted(capsys):
     assert "2 of 2" in shown(progress)
 
 
+def test_a_running_cell_shows_its_answered_prompts_and_the_time_since_it_began(clock, capsys):
+    progress = Progress()
+    progress.start([SHORT], [SHORT], {SHORT.task: 100})
+    progress.on_event(CellEvent(SHORT, "running", prompts=200))
+    assert "small  phonebook_copy_10, 0 of 200 prompts  0:00:00" in shown(progress)
+    clock[0] += 70
+    progress.on_event(CellEvent(SHORT, "running", prompts=200, answered=37))
+    clock[0] += 5
+    assert "small  phonebook_copy_10, 37 of 200 prompts  0:01:15" in shown(progress)
+    assert capsys.readouterr().err == "small  phonebook_copy_10  begins\n"
+
+
+def test_a_model_that_does_not_load_is_one_line_and_all_its_cells_have_failed(capsys):
+    other = Cell(ModelEntry("other", "pythia", "tiny-pythia"), None, SHORT.task)
+    progress = Progress()
+    progress.start([SHORT, LONG, other], [SHORT, LONG, other], {SHORT.task: 100, LONG.task: 300})
+    for cell in (SHORT, LONG, other):
+        progress.on_event(CellEvent(cell, "failed", reason="no weights", whole_model=True))
+    assert capsys.readouterr().err == "small  FAILED: no weights\nother  FAILED: no weights\n"
+    assert progress.failed == 3
+
+
 def test_progress_names_each_cell_with_its_accuracy_and_its_failures(suite, capsys):
     cell, other = suite.cells()[:2]
     with Progress() as progress:
@@ -68,6 +94,8 @@ def test_progress_names_each_cell_with_its_accuracy_and_its_failures(suite, caps
         progress.on_event(CellEvent(other, "failed", reason="no [bold]memory"))
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
+        "tiny-pythia  loading the weights",
+        "tiny-pythia  phonebook_copy_10  begins",
         "tiny-pythia  phonebook_copy_10  0.500  (2 prompts, 0.0 s)",
         "tiny-pythia  phonebook_reversed_10  FAILED: no [bold]memory",
     ]

@@ -2,8 +2,9 @@
 
 import pytest
 
+from copy_eval.errors import UserError
 from copy_eval.runs.prompt_lengths import expect_tokens
-from copy_eval.runs.task_loading import tasks_by_name
+from copy_eval.runs.task_loading import TASKS, tasks_by_name
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,16 @@ def test_every_task_has_an_estimate():
         lengths = expect_tokens(name, {"num_samples": 3}, "no data")
         assert len(lengths.prompts) == len(lengths.answers) == 3
         assert lengths.limit > lengths.answers[0]
+
+
+def test_a_users_task_describes_its_own_lengths(own_tasks):
+    lengths = expect_tokens("phonebook_copy_11", {"num_samples": 3}, "no data", str(own_tasks))
+    assert lengths.prompts == (round(12.63 * 11 + 32),) * 3
+
+
+def test_a_task_that_says_nothing_of_its_tokens_is_one_line(own_tasks):
+    (own_tasks / "odd.yaml").write_text(
+        f"include: {TASKS}/phonebook/_phonebook_yaml\ntask: odd\ndataset_kwargs: {{length: 5}}\nmetadata: {{}}\n"
+    )
+    with pytest.raises(UserError, match=r"odd: its tokens cannot be counted \(no data\), and it does not say how many"):
+        expect_tokens("odd", {"num_samples": 3}, "no data", str(own_tasks))

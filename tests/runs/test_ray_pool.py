@@ -89,6 +89,18 @@ def test_a_killed_worker_is_replaced_and_every_cell_is_there_once_as_without_ray
     assert not list((tmp_path / "ray").glob(f"{ray_pool._PROBE}*"))
 
 
+def test_a_users_own_task_is_found_on_the_workers_and_a_folder_that_they_miss_is_one_line(tmp_path, own_tasks):
+    suite = Suite("own", MODELS[:1], ("phonebook_copy_11",), {"num_samples": 2}, str(own_tasks))
+    assert run_suite(suite, tmp_path / "ray", Progress(), evaluate_with_ray) == []
+    assert list(content(tmp_path / "ray")) == [("tiny-pythia", "phonebook_copy_11")]
+    elsewhere = [replace(cell, include_path=str(tmp_path / "elsewhere")) for cell in suite.cells()]
+    events = []
+    evaluate_with_ray([elsewhere], suite.settings, tmp_path / "ray", events.append)
+    assert [(event.state, event.reason) for event in events] == [
+        ("failed", f"include_path={tmp_path}/elsewhere: no such folder")
+    ]
+
+
 def is_at_work(process: psutil.Process) -> bool:
     try:
         return any("_evaluate_group" in part for part in process.cmdline())

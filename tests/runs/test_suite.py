@@ -9,10 +9,8 @@ import yaml
 
 from copy_eval.errors import UserError
 from copy_eval.runs.results_folder import folder_of
-from copy_eval.runs.suite import SETTINGS, dump_suite, load_suite, packaged_suites, suite_of_options
-from copy_eval.tasks.c4 import dataset as c4
-from copy_eval.tasks.phonebook import dataset as phonebook
-from copy_eval.tasks.squad import dataset as squad
+from copy_eval.runs.suite import dump_suite, known_settings, load_suite, packaged_suites, suite_of_options
+from copy_eval.runs.task_loading import TASKS, describe_task, read_definition, tasks_by_name
 from tests.runs.conftest import make_checkpoints
 
 GOOD = """\
@@ -86,7 +84,17 @@ def test_settings_of_the_command_line_come_before_the_files(write):
 
 
 def test_the_settings_are_those_of_the_tasks():
-    assert sorted(SETTINGS) == sorted({*phonebook.SETTINGS, *c4.SETTINGS, *squad.SETTINGS})
+    assert known_settings() == {
+        "num_samples": "count",
+        "data_seed": "number",
+        "length_tokenizer": "name",
+        "c4_path": "file",
+        "squad_path": "file",
+    }
+    for name, members in tasks_by_name().items():
+        if members == (name,):
+            # Each setting has its default beside the description.
+            assert describe_task(name).settings.keys() <= read_definition(name)["metadata"].keys()
 
 
 def test_a_suite_that_was_written_out_reads_the_same(write, tmp_path):
@@ -140,7 +148,7 @@ BAD = [
     ("num_samples: 8", "c4_path: nowhere.jsonl", "9: c4_path=nowhere.jsonl: no such file"),
     ("[phonebook_copy_10, c4_copy_25]", "[]", "7: tasks must list at least one task or group"),
     ("[phonebook_copy_10, c4_copy_25]", "[phonebook_copy_10", "8: not valid YAML: "),
-    (GOOD, "", "1: a suite has the keys name, models, tasks, settings"),
+    (GOOD, "", "1: a suite has the keys name, models, tasks, include_path, settings"),
     (GOOD, "models: &m [*m]", " not valid YAML"),
     (GOOD[GOOD.index("  - ") : GOOD.index("tasks")], "", "1: models must list at least one model"),
     ("tasks:", "  - {adapter: hf, pretrained: other/Pythia-410M}\ntasks:", "7: two models are called 'Pythia-410M'"),
@@ -319,3 +327,63 @@ def test_a_context_that_is_no_length_is_named(length, write):
     )
     with pytest.raises(UserError, match=f"{file}:1: max_length must be a whole number of at least 1"):
         load_suite(file, {})
+
+
+def test_a_suite_names_a_folder_of_ones_own_tasks_beside_it(write, own_tasks):
+    text = "models: [{adapter: hf, pretrained: gpt2}]\ntasks: [both]\ninclude_path: own\n"
+    suite = load_suite(write(text), {})
+    assert suite.include_path == str(own_tasks)
+    assert [(cell.task, cell.include_path) for cell in suite.cells()] == [
+        ("phonebook_copy_11", str(own_tasks)),
+        ("phonebook_copy_10", str(own_tasks)),
+    ]
+    assert load_suite(write(dump_suite(suite)), {}) == suite
+
+
+def test_a_folder_on_the_command_line_comes_before_the_suites_and_starts_from_here(write, own_tasks, monkeypatch):
+    monkeypatch.chdir(own_tasks)
+    text = "models: [{adapter: hf, pretrained: gpt2}]\ntasks: phonebook_copy_11\ninclude_path: nowhere\n"
+    assert load_suite(write(text), {}, "deep").include_path == str(own_tasks / "deep")
+    given = suite_of_options({"adapter": "hf", "pretrained": "gpt2"}, ["mine"], {}, "deep")
+    assert given.tasks == ("phonebook_copy_11",)
+
+
+def test_our_own_folder_is_no_folder_of_ones_own():
+    suite = suite_of_options({"adapter": "hf", "pretrained": "gpt2"}, ["phonebook_copy"], {}, str(TASKS))
+    assert suite.include_path is None
+
+
+def test_the_settings_of_a_users_task_are_known_where_its_folder_is(write, own_tasks):
+    (own_tasks / "words.yaml").write_text(
+        f"include: {TASKS}/phonebook/_phonebook_yaml\ntask: words\ndataset_kwargs: {{length: 5}}\n"
+        "metadata: {version: 1, copy_eval: {settings: {words: file}}}\n"
+    )
+    text = "models: [{adapter: hf, pretrained: gpt2}]\ntasks: words\ninclude_path: own\nsettings: {words: SETTING}\n"
+    suite = load_suite(write(text.replace("SETTING", "own/words.yaml")), {})
+    assert suite.settings == {"words": str(own_tasks / "words.yaml")}
+    with pytest.raises(UserError, match="4: words=nowhere: no such file"):
+        load_suite(write(text.replace("SETTING", "nowhere")), {})
+    with pytest.raises(UserError, match="3: unknown setting 'words'"):
+        load_suite(write(text.replace("include_path: own\n", "").replace("tasks: words", "tasks: c4_copy")), {})
+
+
+@pytest.mark.parametrize(
+    ("file", "tasks", "include_path", "line"),
+    [
+        ("", "phonebook_copy", "nowhere", "3: include_path=nowhere: no such folder"),
+        ("", "phonebook_copy", "own/odd.yaml", "3: include_path=OWN/odd.yaml: no such folder"),
+        ("", "phonebook_copy", "$NOWHERE/x", "3: include_path=$NOWHERE/x: the variable NOWHERE is not set"),
+        ("", "phonebook_copy", "[a]", "3: include_path must be a name or a path, not ['a']"),
+        ("task: [", "phonebook_copy", "own", "3: OWN/odd.yaml: not valid YAML: "),
+        ("task: odd", "odd", "own", "2: odd is no task as copy-eval's are ("),
+        ("group: odd\ntask: [arc_easy]", "odd", "own", "2: odd is no group that lists known tasks by name"),
+        ("", "phonebook_copy_12", "own", "2: unknown task 'phonebook_copy_12'; did you mean 'phonebook_copy_1"),
+    ],
+)
+def test_a_mistake_in_a_users_folder_is_one_line(write, own_tasks, file, tasks, include_path, line):
+    (own_tasks / "odd.yaml").write_text(file)
+    suite = write(f"models: [{{adapter: hf, pretrained: gpt2}}]\ntasks: {tasks}\ninclude_path: {include_path}\n")
+    with pytest.raises(UserError) as caught:
+        load_suite(suite, {})
+    assert str(caught.value).startswith(f"{suite}:{line.replace('OWN', str(own_tasks))}")
+    assert "\n" not in str(caught.value)

@@ -218,6 +218,38 @@ def test_a_tokenizer_that_cannot_write_the_answers_is_named(caplog: pytest.LogCa
     assert "phonebook_copy_10: the model's tokenizer cannot write 2 of 2 answers" in caplog.text
 
 
+def write_own(folder: Path, about: str) -> TaskManager:
+    """Write a phonebook task that describes itself in its own words, and return a manager that knows it."""
+    (folder / "own.yaml").write_text(
+        f"include: {TASKS}/phonebook/_phonebook_yaml\ntask: own\ndataset_kwargs: {{length: 10}}\n"
+        f"metadata: {{version: 1, num_samples: 2, data_seed: 1, copy_eval: {about}}}\n"
+    )
+    return TaskManager(include_path=[folder], include_defaults=False, metadata={"filler_wordz": 1})
+
+
+def test_where_the_scores_ignore_case_no_tokenizer_is_named(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    copy_eval.register()
+    task_manager = write_own(tmp_path, "{verbatim: false}")
+    simple_evaluate(_SendsTokens(True, characters=2), tasks=["own"], task_manager=task_manager)
+    assert "cannot write" not in caplog.text
+
+
+def test_the_settings_are_those_that_the_task_describes(tmp_path: Path) -> None:
+    task_manager = write_own(tmp_path, "{settings: {filler_words: count}}")
+    with pytest.raises(UserError, match="unknown setting 'filler_wordz' in the metadata: did you mean 'filler_words'"):
+        task_manager.load(["own"])
+
+
+def test_a_result_carries_the_description_of_its_variant() -> None:
+    configs = evaluate(look_up, ["phonebook_copy_10", "phonebook_reversed_10"], {"num_samples": 1})["configs"]
+    about = {name: config["metadata"]["copy_eval"] for name, config in configs.items()}
+    assert about["phonebook_copy_10"]["title"] == "phonebook_copy"
+    assert about["phonebook_reversed_10"]["title"] == "phonebook_reversed"
+    assert "first says whose number" in about["phonebook_reversed_10"]["description"]
+    assert {each["unit"] for each in about.values()} == {"entries in the phonebook"}
+    json.dumps(about)
+
+
 class _Completions(BaseHTTPRequestHandler):
     """An OpenAI-compatible server that says the same to every prompt."""
 

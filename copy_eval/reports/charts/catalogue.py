@@ -95,8 +95,8 @@ CHARTS = (
     ChartKind(
         name="depth",
         heading="Depth",
-        about="Exact match by length and depth, the place in the prompt that is asked for: 0% is its beginning, 100% "
-        "its end. A cell without prompts is empty.",
+        about="Exact match by the length and by depth, the place of the answer in the prompt: 0% is its beginning (of "
+        "a phonebook, the first line of the book), 100% its end. A cell without prompts is empty.",
         needs="a task whose prompts have a depth, run with --log_samples",
         rows=lambda report: report.depths.assign(depth=depth_names(report.depths)),
         table="accuracy_by_depth.csv",

@@ -34,7 +34,7 @@ def draw_depth(depths: pd.DataFrame) -> Drawing:
     """
     names = shorten(depths["label"].unique())
     lengths = length_names(depths)
-    unit = length_unit(depths["task"].iloc[0])
+    unit = length_unit(depths)
     frame = depths[["label", "length", "accuracy", "low", "high", "n"]].assign(
         name=depths["label"].map(names),
         bucket=depths["length"].map(lengths),
@@ -64,7 +64,7 @@ def draw_depth(depths: pd.DataFrame) -> Drawing:
         data=frame,
     ).properties(width={"step": _CELL[0]}, height={"step": _CELL[1]})
     title = depths["title"].iloc[0]
-    meaning = "exact match by depth, the place in the prompt that is asked for; n: prompts"
+    meaning = "exact match by depth, the place of the answer in the prompt; n: prompts"
     labels = list(names)
     if len(labels) == 1:
         return only_shown(chart.properties(title=chart_title(f"{title}: {names[labels[0]]}", meaning)), labels)

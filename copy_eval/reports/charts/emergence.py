@@ -58,7 +58,7 @@ def _draw_panel(rows: pd.DataFrame, colours: Mapping[int, str], steps: alt.Scale
     names = {
         length: name + (f" ({OVER_CONTEXT})" if refused[length] else "") for length, name in length_names(rows).items()
     }
-    unit, metric = length_unit(rows["task"].iloc[0]), metric_title(rows["metric"].iloc[0])
+    unit, metric = length_unit(rows), metric_title(rows["metric"].iloc[0])
     frame = rows[["label", "step", "length", "accuracy", "low", "high", "n"]].assign(
         bucket=rows["length"].map(names), interval=interval_texts(rows)
     )

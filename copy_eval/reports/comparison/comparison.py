@@ -32,6 +32,8 @@ COLUMNS = {
     "text": "string",  # what text the prompts were made of; missing where they are generated
     "task_name": "string",  # lm-eval's; missing in the row of all lengths together
     "length": "Int64",  # missing likewise
+    "length_name": "string",  # what to call it: 40, and of a bucket 100-150 or 400+; missing likewise
+    "unit": "string",  # what a length counts
     "n_a": "Int64",  # prompts; where paired, those that both answered; missing where A was not evaluated
     "n_b": "Int64",
     "right_a": "Int64",  # exact matches among these; missing without a score
@@ -127,7 +129,7 @@ _NUMBERS = ("n", "right", "accuracy", "headline_value", "over_context")
 
 
 def _about(score: Score) -> dict[str, Any]:
-    return {name: getattr(score, name) for name in (*_SERIES, "task_name", "length", "headline")}
+    return {name: getattr(score, name) for name in (*_SERIES, "task_name", "length", "length_name", "unit", "headline")}
 
 
 def _numbers(score: Score, side: str) -> dict[str, Any]:
@@ -215,6 +217,7 @@ def _pool(lengths: Sequence[_Length], alternative: Alternative) -> dict[str, Any
     weights = [row["n_a"] * row["n_b"] / (row["n_a"] + row["n_b"]) for row in rows]
     low, high = pooled_interval([(row["difference"], row["low"], row["high"]) for row in rows], weights)
     return sums | {
+        "unit": rows[0]["unit"],
         "headline": rows[0]["headline"],
         "accuracy_a": float(np.average([row["accuracy_a"] for row in rows], weights=weights)),
         "accuracy_b": float(np.average([row["accuracy_b"] for row in rows], weights=weights)),

@@ -37,6 +37,10 @@ class Score:
     task_name: str
     """lm-eval's name of the task, with the length."""
     length: int
+    length_name: str
+    """What to call the length: "40", of a bucket "100-150"."""
+    unit: str
+    """What the length counts."""
     task_version: str
     text: str | None
     """What text the prompts were made of; None where they are generated."""
@@ -117,6 +121,8 @@ def _score(row: Any, answers: Mapping[Any, Answers]) -> Score:
         task=row.task,
         task_name=row.task_name,
         length=int(row.length),
+        length_name=row.length_name,
+        unit=row.unit,
         task_version=row.task_version,
         text=text,
         prompts_sha256=row.prompts_sha256,

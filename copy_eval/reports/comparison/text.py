@@ -101,7 +101,7 @@ def _series(comparison: pd.DataFrame) -> Iterator[pd.DataFrame]:
 def _section(rows: pd.DataFrame, is_markdown: bool) -> Iterator[str]:
     task, text = rows["task"].iloc[0], rows["text"].iloc[0]
     title = f"{task} on {text}" if pd.notna(text) else task
-    title = f"{title}, by {length_unit(task)}"
+    title = f"{title}, by {length_unit(rows)}"
     yield f"### {escape(title)}" if is_markdown else title
     yield _table(rows, "github" if is_markdown else "simple")
     findings = list(_sum_up(rows))

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from copy_eval.errors import UserError
 from copy_eval.over_context import OVER_CONTEXT
+from copy_eval.task_description import TaskDescription
 
 _DATE = re.compile(r"_(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)$")
 """How the name of a result file ends: ``results_2026-11-21T06-25-40.89``; ``x_...`` after ``--output_path x.json``."""
@@ -163,16 +164,31 @@ class Samples(_Entry):
 
 
 class DatasetArguments(_Entry):
-    """The entry ``dataset_kwargs`` of a task."""
+    """The entry ``dataset_kwargs`` of a task; one that has ``below`` is a bucket of lengths."""
 
     length: Length
+    below: Length | None = None
+    """More than the longest of a bucket; None for no bound."""
+
+    @property
+    def length_name(self) -> str:
+        """What to call the length: "40", and of a bucket "100-150" or "400+"."""
+        if "below" not in self.model_fields_set:
+            return str(self.length)
+        return f"{self.length}+" if self.below is None else f"{self.length}-{self.below}"
+
+
+class LoggedDescription(TaskDescription):
+    """What a task says of itself; a newer version may say more than is known here."""
+
+    model_config = ConfigDict(extra="ignore")
 
 
 class Metadata(_Entry):
     """The entry ``metadata`` of a task, in which each of our tasks says what it asked."""
 
     prompts_sha256: Annotated[Text, Field(pattern="^[0-9a-f]{64}$")]
-    headline_metric: Name = "exact_match"
+    description: LoggedDescription = Field(alias="copy_eval", default=LoggedDescription())
     text_source: Name | None = None
     text_sha256: Text = ""
     length_tokenizer: Name | None = None
@@ -203,6 +219,12 @@ class Task(_Entry):
     metrics: dict[Name, tuple[Share, Number]] = Field(alias="results")
     over_context: bool = False
 
+    @property
+    def title(self) -> str:
+        """What to call the task without its length; one without a description may be named after its length."""
+        length = self.config.dataset_kwargs.length
+        return self.config.metadata.description.title or self.name.removesuffix(f"_{length}")
+
 
 def read_task(report: Mapping[str, Any], name: str) -> Task:
     """Return the entries of a task, checked.
@@ -230,15 +252,3 @@ def _metrics(entries: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Any, Any]]
             # lm-eval writes 999 where --predict_only leaves nothing to score.
             is_number = value != OVER_CONTEXT and metric != "bypass"
             yield metric, ((value, error) if is_number else (None, None))
-
-
-def first_problem(error: ValidationError) -> str:
-    """Return the first problem that was found, in one line: where it is, what was found there and what is wanted."""
-    problem = error.errors(include_url=False, include_context=False)[0]
-    # Where several kinds of values would do, pydantic names the kind after the place.
-    path = ".".join(str(part) for part in problem["loc"] if not re.search(r"[\[(]|^(str|int|float|bool)$", str(part)))
-    if problem["type"] == "missing":
-        return f"{path} is missing"
-    message = problem["msg"].removeprefix("Input ")
-    line = f"{path} {message[0].lower()}{message[1:]}, not {problem['input']!r:.60}"
-    return " ".join(str(_encodable(line)).split())

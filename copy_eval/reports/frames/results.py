@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from copy_eval.errors import UserError
+from copy_eval.errors import UserError, first_problem
 from copy_eval.measurement import setup_of, share_weights, shown_facets
 from copy_eval.reports.frames.merging import merge, name_some
 from copy_eval.reports.frames.models import add_labels, tell_architecture
@@ -20,7 +20,6 @@ from copy_eval.reports.frames.result_files import (
     ResultFile,
     Task,
     find_result_files,
-    first_problem,
     keep_printable,
     parse_result_file,
     read_task,
@@ -39,10 +38,14 @@ COLUMNS = {
     "architecture": "string",  # "transformer", "state space" or "hybrid"; missing where unknown
     "parameters": "Int64",  # missing where unknown
     "task": "string",  # the experiment, without the length: phonebook_copy
+    "description": "string",  # what the task asks, in a sentence; missing where it does not say
     "series": "string",  # what may stand in one table: the task in one version on one text; see series.add_series
     "title": "string",  # the series for people
     "task_name": "string",  # lm-eval's: phonebook_copy_40, squad_by_length_100_150
-    "length": "Int64",  # entries, or tokens; of a bucket its lower bound
+    "length": "Int64",  # of a bucket its lower bound
+    "length_name": "string",  # what to call it: 40, and of a bucket 100-150 or 400+
+    "unit": "string",  # what a length counts: entries in the phonebook; "length" where the task does not say
+    "depth_field": "string",  # the field of a record that tells where in the prompt the answer stands
     "text": "string",  # what text the prompts were made of; missing where they are generated
     "headline": "string",  # the metric that stands for the task: exact_match, or f1 for SQuAD
     "metric": "string",
@@ -99,9 +102,29 @@ def read_results(paths: Iterable[Path], pool: bool = False) -> pd.DataFrame:
     if foreign:
         _log.warning("no results of copy-eval's tasks, skipped: %s", name_some(foreign))
     frame = pd.DataFrame(rows).assign(label=None, series=None, title=None).astype(COLUMNS)[list(COLUMNS)]
+    frame = _leave_out_namesakes(frame)
     merged = add_series(add_labels(_complete(merge(_share_weights(frame), pool))))
     order = ["architecture", "parameters", "model", "step", "revision", "label", "series", "length", "metric"]
     return merged.sort_values(order, ignore_index=True)
+
+
+def _leave_out_namesakes(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out tasks that give themselves the title and length of another: they would pass for the same measurement.
+
+    A task that includes another's YAML file includes its title.
+    """
+    key = ["task", "length"]
+    names = frame[[*key, "task_name"]].drop_duplicates().sort_values([*key, "task_name"])
+    # Of two, the one that is named like its title has it for certain.
+    is_named = [name.startswith(task) for name, task in zip(names["task_name"], names["task"], strict=True)]
+    names = names.assign(named=is_named).sort_values("named", ascending=False, kind="stable")
+    taken = names.drop_duplicates(key)
+    for row in names.drop(taken.index).itertuples():
+        _log.warning(
+            "skipped %s: it calls itself %s of length %d, as another task does; give it a title of its own",
+            row.task_name, row.task, row.length,
+        )  # fmt: skip
+    return frame.merge(taken[[*key, "task_name"]], on=[*key, "task_name"])
 
 
 def _share_weights(frame: pd.DataFrame) -> pd.DataFrame:
@@ -199,18 +222,21 @@ def _task_rows(task: Task) -> Iterator[dict[str, Any]]:
     Raises:
         ValueError: if it lacks the metric that stands for the task.
     """
-    metadata = task.config.metadata
-    length = task.config.dataset_kwargs.length
-    if metadata.headline_metric not in task.metrics:
+    metadata, arguments = task.config.metadata, task.config.dataset_kwargs
+    about = metadata.description
+    if about.headline_metric not in task.metrics:
         hint = " (--predict_only)" if "bypass" in task.metrics else ""
-        raise ValueError(f"results has no {metadata.headline_metric}{hint}")
+        raise ValueError(f"results has no {keep_printable(about.headline_metric)}{hint}")
     described = {
-        # squad_by_length_100_150 and _400_plus are named after both bounds of their bucket.
-        "task": keep_printable(re.sub(rf"_{length}(_[a-z0-9]+)?$", "", task.name)),
+        "task": keep_printable(task.title),
+        "description": None if about.description is None else keep_printable(about.description),
         "task_name": keep_printable(task.name),
-        "length": length,
+        "length": arguments.length,
+        "length_name": arguments.length_name,
+        "unit": keep_printable(about.unit),
+        "depth_field": about.depth,
         "text": _describe_text(metadata),
-        "headline": keep_printable(metadata.headline_metric),
+        "headline": keep_printable(about.headline_metric),
         "over_context": task.over_context,
         "n": task.samples.effective,
         "task_version": keep_printable(str(task.version)),

@@ -35,6 +35,8 @@ _SHARED = {
     "title": "string",
     "task_name": "string",
     "length": "Int64",
+    "length_name": "string",
+    "unit": "string",
     "text": "string",
     "task_version": "string",
     "prompts_sha256": "string",
@@ -44,7 +46,7 @@ COLUMNS = _SHARED | {
     "index": "Int64",  # the prompt's place; with the same prompts_sha256 it is the same prompt
     "exact_match": "Float64",  # 0 or 1; missing for a prompt that does not fit the context
     "score": "Float64",  # of the metric that stands for the task, 0 to 1; missing likewise
-    "depth": "Float64",  # phonebook: place of the entry asked for, from 0 (first line of the book) to 1; else missing
+    "depth": "Float64",  # place of the answer in the prompt, from 0 (of a phonebook, its first line) to 1; else missing
     "kind": "string",  # phonebook: one of the kinds for a wrong answer; else missing
     "article": "string",  # SQuAD: the article of the paragraph; else missing
 }
@@ -105,7 +107,7 @@ def _read_cell(cell: Any) -> list[tuple[int, Sample]]:
     if not cell.prompts_sha256.startswith("pooled:"):
         return [(sample.place, sample) for sample in read_run(Path(cell.file), cell) or []]
     files = zip(cell.file.split("\n"), cell.samples_sha256.split("\n"), strict=False)
-    runs = [read_samples_file(Path(file), cell.task_name, sha) for file, sha in files]
+    runs = [read_samples_file(Path(file), cell.task_name, sha, cell.depth_field) for file, sha in files]
     known = [run for run in runs if run is not None]
     return list(enumerate(distinct(known))) if len(known) == len(runs) else []
 
@@ -132,7 +134,7 @@ def read_run(file: Path, cell: Any) -> list[Sample] | None:
         cell: the row of the results that holds the metric of the task.
     """
     sha256 = "" if pd.isna(cell.samples_sha256) else cell.samples_sha256
-    samples = read_samples_file(file, cell.task_name, sha256)
+    samples = read_samples_file(file, cell.task_name, sha256, cell.depth_field)
     if samples is None:
         return None
     problem = _discrepancy(samples, cell)
@@ -156,17 +158,18 @@ def _discrepancy(samples: Sequence[Sample], cell: Any) -> str | None:
     return None
 
 
-def read_samples_file(results_file: Path, task_name: str, sha256: str) -> list[Sample] | None:
+def read_samples_file(results_file: Path, task_name: str, sha256: str, depth_field: str) -> list[Sample] | None:
     """Return the samples of a task that stand beside a result file; None where there are none that can be used.
 
     Args:
         results_file: where lm-eval wrote the results.
         task_name: lm-eval's name of the task.
         sha256: the hash of the samples that the results name; empty if they name none.
+        depth_field: the field of a record that holds its depth.
     """
     file = samples_file(results_file, task_name)
     try:
-        return _read_file(file, sha256) if file.is_file() else None
+        return _read_file(file, sha256, depth_field) if file.is_file() else None
     except UserError as error:
         _log.warning("skipped %s", keep_printable(str(error)))
     except OSError as error:
@@ -174,7 +177,7 @@ def read_samples_file(results_file: Path, task_name: str, sha256: str) -> list[S
     return None
 
 
-def _read_file(file: Path, sha256: str) -> list[Sample]:
+def _read_file(file: Path, sha256: str, depth_field: str) -> list[Sample]:
     digest = hashlib.sha256()
     samples: list[Sample] = []
     try:
@@ -183,7 +186,7 @@ def _read_file(file: Path, sha256: str) -> list[Sample]:
                 content = json.loads(line)
                 # lm-eval's own hash of a task: over the hashes that it gives each document, prompt and target.
                 digest.update((content["doc_hash"] + content["prompt_hash"] + content["target_hash"]).encode())
-                samples.append(_sample(content))
+                samples.append(_sample(content, depth_field))
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{file}, line {len(samples) + 1}: not a sample as lm-eval logs it ({error!r})") from error
     if sha256 and digest.hexdigest() != sha256:
@@ -191,9 +194,9 @@ def _read_file(file: Path, sha256: str) -> list[Sample]:
     return samples
 
 
-def _sample(content: Mapping[str, Any]) -> Sample:
+def _sample(content: Mapping[str, Any], depth_field: str) -> Sample:
     doc = content["doc"]
-    index, depth, article = doc["index"], doc.get("depth"), doc.get("article")
+    index, depth, article = doc["index"], doc.get(depth_field), doc.get("article")
     if type(index) is not int or not 0 <= index < MOST:
         raise ValueError(f"index {index!r:.60}")
     if article is not None and not isinstance(article, str):
@@ -202,7 +205,7 @@ def _sample(content: Mapping[str, Any]) -> Sample:
         place=index,
         prompt=content["prompt_hash"],
         scores={metric: _score(content[metric], metric) for metric in content["metrics"]},
-        depth=_score(depth, "depth"),
+        depth=_score(depth, depth_field),
         article=None if article is None else keep_printable(article),
     )
 

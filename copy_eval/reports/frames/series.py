@@ -64,22 +64,12 @@ ALL_LENGTHS = "all"
 def length_names(rows: pd.DataFrame) -> dict[int, str]:
     """Return what to call each length of a series, in ascending order: "40", and of a bucket "100-150" or "400+"."""
     known = rows.dropna(subset="length").drop_duplicates("length").sort_values("length")
-    return {
-        length: re.sub(r"_(?=\d)", "-", name.removeprefix(f"{task}_").replace("_plus", "+"))
-        for length, name, task in zip(known["length"], known["task_name"], known["task"], strict=True)
-    }
+    return dict(zip(known["length"], known["length_name"], strict=True))
 
 
-_UNITS = {
-    "phonebook": "entries in the phonebook",
-    "c4_copy": "tokens of the text",
-    "squad_by_length": "tokens of the paragraph",
-}
-
-
-def length_unit(task: str) -> str:
-    """Return what the lengths of a task count, as the label of an axis."""
-    return next((unit for prefix, unit in _UNITS.items() if task.startswith(prefix)), "length")
+def length_unit(rows: pd.DataFrame) -> str:
+    """Return what the lengths of a series count, as the label of an axis."""
+    return str(rows["unit"].iloc[0])
 
 
 def describe_prompts(rows: pd.DataFrame) -> str:

@@ -3,13 +3,13 @@
 ::
 
     {
-     "copy_eval_baseline": 2,
+     "copy_eval_baseline": 3,
      "model": "checkpoints/step-9000", "revision": "main", "label": "step-9000", "date": "2026-11-21T06:25:40+00:00",
      "setup": {"adapter": "pythia", "dtype": "bfloat16"},
      "scores": [
-      {"task": "phonebook_copy", "task_name": "phonebook_copy_10", "length": 10, "task_version": "1.0", "text": null,
-       "prompts_sha256": "0a94...", "n": 8, "right": 7, "over_context": false, "headline": "exact_match",
-       "headline_value": 0.875, "context_checked": true,
+      {"task": "phonebook_copy", "task_name": "phonebook_copy_10", "length": 10, "length_name": "10",
+       "unit": "entries in the phonebook", "task_version": "1.0", "text": null, "prompts_sha256": "0a94...", "n": 8,
+       "right": 7, "over_context": false, "headline": "exact_match", "headline_value": 0.875, "context_checked": true,
        "answers": "fe", "prompts": null}
      ]
     }
@@ -27,11 +27,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from copy_eval.errors import UserError
+from copy_eval.errors import UserError, first_problem
 from copy_eval.reports.comparison.evaluation import Answers, Evaluation, Score
-from copy_eval.reports.frames.result_files import MOST, Count, Length, Name, Text, first_problem
+from copy_eval.reports.frames.result_files import MOST, Count, Length, Name, Text
 
-_SCHEMA = 2
+_SCHEMA = 3
 
 _ABOUT = ("model", "revision", "label", "date", "setup")
 
@@ -44,6 +44,8 @@ class _Score(BaseModel):
     task: Name
     task_name: Name
     length: Length
+    length_name: Name
+    unit: Name
     task_version: Name
     text: Text | None
     prompts_sha256: Name

@@ -19,15 +19,6 @@ from copy_eval.reports.report import Report
 from copy_eval.reports.statistics.accuracy import metric_title
 from copy_eval.reports.writing.formats import capitalise
 
-_DESCRIPTIONS = {
-    "phonebook_copy": "The prompt is a phonebook; the answer is the number of one person in it.",
-    "phonebook_copy_dashed": "The prompt is a phonebook with numbers like 609-323-7777; the answer is one of them.",
-    "phonebook_reversed": "The prompt first says whose number will be asked, then comes the phonebook.",
-    "c4_copy": "The prompt is a text, twice, and its first word; the answer is the rest of the text.",
-    "c4_copy_shuffled": "As c4_copy, with the tokens of the text in random order.",
-    "squad_by_length": "The prompt is a paragraph with a question; the answer is a passage of the paragraph.",
-}
-
 
 @dataclass(frozen=True)
 class Panel:
@@ -96,9 +87,9 @@ def section_titles(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def _section(series: str, title: str, rows: pd.DataFrame, models: list[Model]) -> Section:
-    task, text = rows.iloc[0][["task", "text"]]
+    description, text = ("" if pd.isna(part) else part for part in rows.iloc[0][["description", "text"]])
     [panel] = _panels(ACCURACY, series, rows, models)
-    return Section(f"task-{series}", title, _DESCRIPTIONS.get(task, ""), "" if pd.isna(text) else text, panel)
+    return Section(f"task-{series}", title, description, text, panel)
 
 
 def chart_sections(report: Report, models: list[Model]) -> list[ChartSection]:
@@ -121,7 +112,7 @@ def _panels(kind: ChartKind, series: str, rows: pd.DataFrame, models: list[Model
     for number, (name, of_one) in enumerate(rows.groupby(names, sort=False), start=1):
         # Of one model in several steps, the rows go by the steps.
         of_one = of_one.sort_values(kind.by, kind="stable") if kind.panels else of_one
-        what = f"{_metric(of_one)} by {length_unit(of_one['task'].iloc[0])}"
+        what = f"{_metric(of_one)} by {length_unit(of_one)}"
         what += "" if kind.by_model else f" and {kind.by_name}"
         yield Panel(
             anchor=f"chart-{kind.name}-{series}-{number}",

@@ -1,4 +1,4 @@
-"""Accuracies with their intervals: by length, and by the place of the entry in the phonebook.
+"""Accuracies with their intervals: by length, and by the place of the answer in the prompt.
 
 The accuracy of a task is its headline metric: the share of exact matches, or, for SQuAD, the mean F1. Both lie between
 0 and 1.
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import norm
 from scipy.stats import t as student
-from statsmodels.stats.proportion import proportion_confint
 
 _TITLES = {"exact_match": "exact match", "f1": "F1"}
 
@@ -55,21 +55,24 @@ def _effective_sizes(accuracy: pd.DataFrame, samples: pd.DataFrame) -> pd.Series
 
 
 BINS = 5
-"""Equal parts of the book; with 200 prompts a length, some 40 fall into each."""
+"""Equal parts of the prompt; with 200 prompts a length, some 40 fall into each."""
 
-_SHARED = ["label", "model", "setup", "step", "task", "series", "title", "task_name", "length", "over_context"]
+_SHARED = [
+    "label", "model", "setup", "step", "task", "series", "title", "length", "length_name", "unit", "over_context",
+]  # fmt: skip
 
 
 def accuracy_by_depth(samples: pd.DataFrame) -> pd.DataFrame:
-    """Return exact match by length and part of the book, for the samples that have a depth.
+    """Return exact match by length and part of the prompt, for the samples that have a depth.
 
     Args:
         samples: as ``read_samples`` returns them.
 
     Returns:
-        ``label``, ``model``, ``setup``, ``step``, ``series``, ``title``, ``length``, ``over_context``, ``depth_from``
-        and ``depth_to`` (0 is the first line of the book, 1 the last), ``n``, ``accuracy`` with ``low`` and ``high``
-        (Wilson, 95 %). An over-context length has its rows too, without accuracies. Empty where no sample has a depth.
+        ``label``, ``model``, ``setup``, ``step``, ``task``, ``series``, ``title``, ``length``, ``length_name``,
+        ``unit``, ``over_context``, ``depth_from`` and ``depth_to`` (0 is the beginning of the prompt, 1 its end: of a
+        phonebook, the first and the last line), ``n``, ``accuracy`` with ``low`` and ``high`` (Wilson, 95 %). An
+        over-context length has its rows too, without accuracies. Empty where no sample has a depth.
     """
     asked = samples.dropna(subset="depth")
     part = np.minimum(asked["depth"].astype(float) * BINS // 1, BINS - 1)
@@ -97,12 +100,30 @@ def wilson_interval(accuracy: pd.Series, n: pd.Series, confidence: float = 0.95)
         confidence: probability that an interval covers the true accuracy.
     """
     known = accuracy.notna() & (n > 0)
-    shares, answers = accuracy[known].to_numpy(float), n[known].to_numpy(float)
-    low, high = proportion_confint(shares * answers, answers, alpha=1 - confidence, method="wilson")
-    # Rounding lifts the lower bound of 0 % to 1e-17, and lowers the upper one of 100 % or lifts it above 1.
-    bounds = np.minimum(low, shares).clip(min=0), np.maximum(high, shares).clip(max=1)
+    bounds = wilson_bounds(accuracy[known].to_numpy(float), n[known].to_numpy(float), confidence)
     lows, highs = (pd.Series(bound, index=accuracy.index[known], dtype="Float64") for bound in bounds)
     return lows.reindex(accuracy.index), highs.reindex(accuracy.index)
+
+
+_Numbers = npt.NDArray[np.float64]
+
+
+def wilson_bounds(shares: _Numbers, n: _Numbers, confidence: float = 0.95) -> tuple[_Numbers, _Numbers]:
+    """Return the lower and upper bounds of Wilson's intervals; see ``wilson_interval``.
+
+    The formula is that of Wilson 1927 (Journal of the American Statistical Association 22, 209-212). It stands here
+    because scipy's has no sample sizes that are not whole.
+
+    Args:
+        shares: of right answers, 0 to 1.
+        n: above 0, whole or not.
+        confidence: probability that an interval covers the true share.
+    """
+    z = norm.ppf((1 + confidence) / 2)
+    center = (shares + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(shares * (1 - shares) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    # Rounding lifts the lower bound of 0 % to 1e-17, and lowers the upper one of 100 % or lifts it above 1.
+    return np.minimum(center - half, shares).clip(min=0), np.maximum(center + half, shares).clip(max=1)
 
 
 def effective_size(scores: npt.NDArray[np.float64], clusters: Sequence[Hashable], confidence: float = 0.95) -> float:

@@ -32,8 +32,8 @@ def leaderboard(accuracy: pd.DataFrame) -> pd.DataFrame:
     Returns:
         ``rank`` and ``score``; ``label``, ``model``, ``revision``, ``setup``, ``architecture``, ``parameters``; and for
         each series S of results: ``S_area``, the area under the curve, and ``S_area_lengths``, the lengths that it
-        covers ("10-160"); ``S_effective_length_90`` and ``_50``; and one column for each length, named like the task
-        (``S_40``), with the accuracy. Cells of lengths over the context say so, those that were not evaluated are
+        covers ("10-160"); ``S_effective_length_90`` and ``_50``; and one column for each length (``S_40``, of a bucket
+        ``S_100-150``) with the accuracy. Cells of lengths over the context say so, those that were not evaluated are
         missing. The best model comes first.
     """
     about = ["label", "model", "revision", "setup", "architecture", "parameters"]
@@ -47,7 +47,7 @@ def leaderboard(accuracy: pd.DataFrame) -> pd.DataFrame:
         curves = {label: _score(curve, lengths, linear) for label, curve in rows.groupby("label")}
         scores[series] = pd.Series(curves, dtype="Float64")
         cells = _cells(rows, str(series))
-        # Names of tasks are free: a task `a_20` without a length in its name, and the length 20 of a task `a`.
+        # Titles of tasks are free: one may be `a_effective_length`, with a length of 90.
         names = {name: unused_name(name, board.columns) for name in cells.columns}
         board = board.join(summary).join(cells.rename(columns=names))
     board.insert(0, "score", scores.fillna(0).mean(axis="columns"))
@@ -83,10 +83,7 @@ def _sum_up(curve: pd.DataFrame, linear: bool) -> dict[str, Any]:
 
 def _cells(rows: pd.DataFrame, series: str) -> pd.DataFrame:
     """Lay out the accuracies of a series, a row a model and a column a length."""
-    columns = pd.Series(
-        [series + name.removeprefix(task) for name, task in zip(rows["task_name"], rows["task"], strict=True)],
-        index=rows.index,
-    )
+    columns = f"{series}_" + rows["length_name"]
     cells = rows["accuracy"].astype(object).mask(rows["over_context"], OVER_CONTEXT)
     in_order = columns[rows["length"].sort_values().index].unique()
     return pd.DataFrame({"label": rows["label"], "column": columns, "cell": cells}).pivot(

@@ -85,9 +85,9 @@ def _accuracy_table(series: str, accuracy: pd.DataFrame, leaderboard: pd.DataFra
     by_model = cells.reindex(accuracy["label"].unique()).rename_axis(index="model", columns=None).reset_index()
     unchecked = unchecked_labels(accuracy)
     by_model["model"] = [_named(label, unchecked) for label in by_model["model"]]
-    task, metric = accuracy[["task", "metric"]].iloc[0]
+    metric = metric_title(accuracy["metric"].iloc[0])
     caption = (
-        f"{accuracy['title'].iloc[0]}: {metric_title(metric)} in % by {length_unit(task)}, with 95 % intervals; "
+        f"{accuracy['title'].iloc[0]}: {metric} in % by {length_unit(accuracy)}, with 95 % intervals; "
         f"{describe_prompts(accuracy)}."
     )
     return TextTable(series, caption, by_model, (ACCURACY_NOTES, *[_UNCHECKED_NOTE] * bool(unchecked)))

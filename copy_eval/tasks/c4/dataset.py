@@ -11,12 +11,9 @@ from copy_eval.tasks.c4.documents import read_corpus
 from copy_eval.tasks.length_tokenizer import LengthTokenizer, encode_all, load_length_tokenizer
 from copy_eval.tasks.no_prompts import NoPromptsError
 from copy_eval.tasks.reproducible import find_unreproducible
-from copy_eval.tasks.settings import read_optional_text, read_text, read_whole_number, refuse_near_misses
+from copy_eval.tasks.settings import read_optional_text, read_text, read_whole_number
 
 _log = logging.getLogger(__name__)
-
-SETTINGS = ("num_samples", "data_seed", "c4_path", "length_tokenizer")
-"""What ``--metadata`` may override; the length and the variant belong to the task's name."""
 
 
 def build_dataset(metadata: MutableMapping[str, object], length: int, variant: str = "plain") -> DatasetDict:
@@ -30,9 +27,8 @@ def build_dataset(metadata: MutableMapping[str, object], length: int, variant: s
 
     Raises:
         NoPromptsError: if the text is too short.
-        UserError: for a misspelt setting, a value that does not fit, or a text that cannot be had.
+        UserError: for a value that does not fit, or a text that cannot be had.
     """
-    refuse_near_misses(metadata, SETTINGS)
     num_samples = read_whole_number(metadata, "num_samples", minimum=1)
     data_seed = read_whole_number(metadata, "data_seed")
     tokens = read_whole_number({"length": length}, "length", minimum=2)

@@ -5,10 +5,7 @@ from collections.abc import Mapping
 from datasets import Dataset, DatasetDict
 
 from copy_eval.tasks.phonebook.generator import SHOTS, draw_example
-from copy_eval.tasks.settings import read_whole_number, refuse_near_misses
-
-SETTINGS = ("num_samples", "data_seed")
-"""What ``--metadata`` may override; the length and the variant belong to the task's name."""
+from copy_eval.tasks.settings import read_whole_number
 
 
 def build_dataset(metadata: Mapping[str, object], length: int, variant: str = "plain") -> DatasetDict:
@@ -20,9 +17,8 @@ def build_dataset(metadata: Mapping[str, object], length: int, variant: str = "p
         variant: one of ``generator.VARIANTS``.
 
     Raises:
-        UserError: for a misspelt setting or a value that does not fit.
+        UserError: for a value that does not fit.
     """
-    refuse_near_misses(metadata, SETTINGS)
     num_samples = read_whole_number(metadata, "num_samples", minimum=1)
     data_seed = read_whole_number(metadata, "data_seed")
     entries = read_whole_number({"length": length}, "length", minimum=SHOTS + 1)

@@ -8,13 +8,10 @@ from datasets import Dataset, DatasetDict
 from copy_eval.tasks.length_tokenizer import load_length_tokenizer
 from copy_eval.tasks.no_prompts import NoPromptsError
 from copy_eval.tasks.sampling import draw_distinct, example_rng
-from copy_eval.tasks.settings import read_optional_text, read_text, read_whole_number, refuse_near_misses
+from copy_eval.tasks.settings import read_optional_text, read_text, read_whole_number
 from copy_eval.tasks.squad.paragraphs import read_paragraphs, render_prompt
 
 _log = logging.getLogger(__name__)
-
-SETTINGS = ("num_samples", "data_seed", "squad_path", "length_tokenizer")
-"""What ``--metadata`` may override; the bounds of a bucket belong to the task's name."""
 
 
 def build_dataset(metadata: MutableMapping[str, object], length: int, below: int | None = None) -> DatasetDict:
@@ -28,9 +25,8 @@ def build_dataset(metadata: MutableMapping[str, object], length: int, below: int
 
     Raises:
         NoPromptsError: if the bucket is empty.
-        UserError: for a misspelt setting, a value that does not fit, or paragraphs that cannot be had.
+        UserError: for a value that does not fit, or paragraphs that cannot be had.
     """
-    refuse_near_misses(metadata, SETTINGS)
     num_samples = read_whole_number(metadata, "num_samples", minimum=1)
     data_seed = read_whole_number(metadata, "data_seed")
     fewest = read_whole_number({"length": length}, "length", minimum=0)

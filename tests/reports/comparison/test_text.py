@@ -75,11 +75,24 @@ def test_what_differs_between_two_setups_of_one_model_is_one_line_of_text(tmp_pa
     text.encode()
 
 
+def test_buckets_and_units_are_named_as_the_results_say(tmp_path):
+    sides = []
+    for model in ("a", "b"):
+        about, below = {"title": "buckets", "unit": "words of the story"}, {0: 50, 50: None}
+        file = write_run(tmp_path, {0: "1" * 9, 50: "1" * 9}, model=model, task="mine", about=about, below=below)
+        sides.append(read_evaluation([file]))
+    lines = render(compare(*sides), *sides, "table").splitlines()
+    assert "buckets, by words of the story" in lines
+    assert [line.split()[0] for line in lines if line.strip().startswith(("0", "50"))] == ["0-50", "50+"]
+
+
 def test_f1_stands_beside_the_exact_match_of_squad(tmp_path):
     sides = []
     for model, f1 in (("a", 0.75), ("b", 0.625)):
-        metadata = {"headline_metric": "f1", "text_source": "dev.json", "text_sha256": "c" * 64}
-        file = write_run(tmp_path, {0: "1" * 9, 100: "1" * 9}, model=model, task="squad_by_length", metadata=metadata)
+        metadata, about = {"text_source": "dev.json", "text_sha256": "c" * 64}, {"headline_metric": "f1"}
+        file = write_run(
+            tmp_path, {0: "1" * 9, 100: "1" * 9}, model=model, task="squad_by_length", metadata=metadata, about=about
+        )
         file.write_text(file.read_text().replace('"digit_accuracy,none": 1.0', f'"f1,none": {f1}'))
         sides.append(read_evaluation([file]))
     rows = [" ".join(line.split()) for line in render(compare(*sides), *sides, "table").splitlines()]

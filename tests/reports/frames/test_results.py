@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 import subprocess
 import sys
 
@@ -87,13 +88,56 @@ def test_a_standard_error_may_be_missing(tmp_path, value, read):
     assert stderr.dropna().tolist() == ([] if read is None else [read])
 
 
-@pytest.mark.parametrize(("bucket", "length"), [("0_100", 0), ("100_150", 100), ("400_plus", 400)])
-def test_a_bucket_is_placed_at_its_lower_bound(tmp_path, bucket, length):
-    file = write_results(tmp_path, {length: 0.5}, task="squad_by_length")
-    file.write_text(file.read_text().replace(f"squad_by_length_{length}", f"squad_by_length_{bucket}"))
+@pytest.mark.parametrize(("length", "below", "name"), [(0, 100, "0-100"), (100, 150, "100-150"), (400, None, "400+")])
+def test_a_bucket_is_placed_at_its_lower_bound_and_named_by_the_data(tmp_path, length, below, name):
+    file = write_results(tmp_path, {length: 0.5}, task="squad_by_length", below={length: below})
+    # What the task is called says nothing.
+    file.write_text(file.read_text().replace(f"squad_by_length_{length}", "squad_by_length_7_8"))
     frame = read_results([file])
     assert set(frame["task"]) == {"squad_by_length"}
     assert set(frame["length"]) == {length}
+    assert set(frame["length_name"]) == {name}
+
+
+def test_a_task_without_a_description_has_defaults(tmp_path):
+    frame = read_results([write_results(tmp_path, {10: 0.5, 20: 0.4}, task="mine")])
+    assert set(frame["task"]) == {"mine"}
+    assert set(frame["unit"]) == {"length"}
+    assert frame["description"].isna().all()
+    assert sorted(set(frame["length_name"])) == ["10", "20"]
+
+
+def test_a_task_says_its_title_its_unit_and_its_headline(tmp_path):
+    about = {"title": "keys", "unit": "sentences\n", "headline_metric": "digit_accuracy", "of_a_newer_version": 1}
+    frame = read_results([write_results(tmp_path, {10: 0.5}, task="mine", about=about)])
+    assert frame[["task", "unit", "headline"]].drop_duplicates().to_numpy().tolist() == [
+        ["keys", "sentences\\n", "digit_accuracy"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("about", "line"),
+    [
+        ({"unit": 7}, "mine_10: configs.metadata.copy_eval.unit should be a valid string, not 7"),
+        ({"title": ""}, "mine_10: configs.metadata.copy_eval.title string should have at least 1 character, not ''"),
+        ([1], "mine_10: configs.metadata.copy_eval should be a valid dictionary or instance"),
+    ],
+)
+def test_a_description_that_is_none_costs_its_task_and_is_named(tmp_path, about, line):
+    file = write_results(tmp_path, {10: 0.5}, task="mine", metadata={"copy_eval": about})
+    with pytest.raises(UserError, match=re.escape(line)):
+        read_results([file])
+
+
+def test_a_task_that_takes_the_title_and_the_length_of_another_is_left_out_and_named(tmp_path, caplog):
+    write_results(tmp_path, {10: 0.5})
+    write_results(tmp_path, {10: 0.9, 20: 0.9}, task="include_of_a_user", about={"title": "phonebook_copy"}, date=2.0)
+    frame = accuracies(read_results([tmp_path]))
+    assert frame[["length", "value"]].to_numpy().tolist() == [[10, 0.5], [20, 0.9]]
+    assert caplog.messages == [
+        "skipped include_of_a_user_10: it calls itself phonebook_copy of length 10, as another task does; "
+        "give it a title of its own"
+    ]
 
 
 def test_revisions_are_models_of_their_own_and_tell_the_training_step(tmp_path):

@@ -30,6 +30,13 @@ def test_one_row_a_prompt_with_its_depth_and_kind(tmp_path):
     assert frame["kind"].iloc[-2:].tolist() == [RIGHT_NUMBER, OTHER_ENTRY]
 
 
+def test_the_depth_stands_in_the_field_that_the_task_names(tmp_path):
+    file = write_results(tmp_path, {10: 0.96}, log_samples=True, about={"depth": "place"})
+    assert read_samples(read_results([file]))["depth"].isna().all()
+    samples_of(file).write_text(samples_of(file).read_text().replace('"depth"', '"place"'))
+    assert read_samples(read_results([file]))["depth"].iloc[[0, -1]].tolist() == [0.0, 1.0]
+
+
 def test_a_fragment_of_the_book_is_a_kind_of_its_own(tmp_path):
     file = write_results(tmp_path, {10: 0.0}, log_samples=True)
     edit_first(file, lambda sample: sample.update(wrong_is_other_entry=0.0, wrong_not_in_book=0.0))

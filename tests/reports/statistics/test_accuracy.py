@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t as student
 from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.proportion import proportion_confint
 
 from copy_eval.reports.frames.results import read_results
 from copy_eval.reports.frames.samples import read_samples
@@ -39,6 +40,13 @@ def test_wilson_interval_holds_the_accuracy_and_mirrors(counts):
     low, high = interval(right, n)
     assert 0 <= low <= right / n <= high <= 1
     assert interval(n - right, n) == pytest.approx((1 - high, 1 - low), abs=1e-9)
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.5, 5000), st.sampled_from([0.8, 0.95, 0.999]))
+def test_wilson_interval_is_that_of_statsmodels_for_sizes_that_are_not_whole_too(share, n, confidence):
+    low, high = wilson_interval(pd.Series([share]), pd.Series([n]), confidence)
+    expected = proportion_confint(share * n, n, alpha=1 - confidence, method="wilson")
+    assert (low[0], high[0]) == pytest.approx(expected, abs=1e-12)
 
 
 def clustered_scores(rng, groups=20, of_each=8):

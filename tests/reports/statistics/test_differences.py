@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 from copy_eval.reports.statistics.differences import (
     LIKELY,
@@ -56,6 +57,13 @@ def test_the_unpaired_interval_is_newcombes():
     # Newcombe, Statistics in Medicine 17 (1998), 873-890, method 10: 56/70 - 48/80 and 9/10 - 3/10.
     assert unpaired_interval(48, 80, 56, 70) == pytest.approx((0.0524, 0.3339), abs=5e-5)
     assert unpaired_interval(3, 10, 9, 10) == pytest.approx((0.1705, 0.8090), abs=5e-5)
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.data())
+def test_the_unpaired_interval_is_that_of_statsmodels(n_a, n_b, data):
+    right_a, right_b = data.draw(st.integers(0, n_a)), data.draw(st.integers(0, n_b))
+    expected = confint_proportions_2indep(right_b, n_b, right_a, n_a, compare="diff", method="newcomb")
+    assert unpaired_interval(right_a, n_a, right_b, n_b) == pytest.approx(expected, abs=1e-9)
 
 
 def test_fishers_test_on_the_lady_tasting_tea():

@@ -94,12 +94,17 @@ def test_a_model_that_is_scored_at_short_lengths_alone_does_not_outrank_one_that
     assert board["score"].tolist() == pytest.approx([0.9, 1.5 / 4])
 
 
-def test_a_task_named_like_a_length_of_another_keeps_its_column(tmp_path):
-    write_results(tmp_path, {10: 0.2, 20: 0.4})
-    odd = write_results(tmp_path, {20: 0.6}, date=2.0)
-    odd.write_text(odd.read_text().replace('"length": 20', '"length": 7'))
+def test_a_task_named_like_a_column_of_another_keeps_its_own(tmp_path):
+    write_results(tmp_path, {10: 1.0, 20: 0.4}, task="keys")
+    write_results(tmp_path, {90: 0.6}, task="keys_effective_length", date=2.0)
     board = build_report([tmp_path]).leaderboard
-    assert board[["phonebook_copy_20", "phonebook_copy_20_"]].to_numpy().tolist() == [[0.4, 0.6]]
+    assert board[["keys_effective_length_90", "keys_effective_length_90_"]].to_numpy().tolist() == [[10, 0.6]]
+
+
+def test_the_columns_of_buckets_say_both_bounds(tmp_path):
+    write_results(tmp_path, {100: 0.2, 400: 0.4}, task="squad_by_length", below={100: 150, 400: None})
+    board = build_report([tmp_path]).leaderboard
+    assert board[["squad_by_length_100-150", "squad_by_length_400+"]].to_numpy().tolist() == [[0.2, 0.4]]
 
 
 def test_equal_scores_share_a_rank(tmp_path):
@@ -111,7 +116,7 @@ def test_equal_scores_share_a_rank(tmp_path):
 def test_f1_stands_for_squad(tmp_path):
     file = write_results(
         tmp_path, {0: 0.2, 100: 0.4}, task="squad_by_length",
-        metadata={"headline_metric": "f1", "text_source": "dev.json", "text_sha256": "c" * 64},
+        about={"headline_metric": "f1"}, metadata={"text_source": "dev.json", "text_sha256": "c" * 64},
     )  # fmt: skip
     file.write_text(
         file.read_text().replace('"digit_accuracy,none"', '"f1,none"').replace('"f1,none": 0.2', '"f1,none": 0.6')

@@ -17,9 +17,7 @@ def test_a_row_a_model_and_the_lengths_in_order(tmp_path):
 
 
 def test_a_length_that_every_shorter_one_leads_up_to_is_marked_as_the_longest_tested(tmp_path):
-    file = write_results(tmp_path, {0: 1.0, 100: 0.6}, task="squad_by_length")
-    text = file.read_text().replace("squad_by_length_0", "squad_by_length_0_100")
-    file.write_text(text.replace('squad_by_length_100"', 'squad_by_length_100_150"'))
+    file = write_results(tmp_path, {0: 1.0, 100: 0.6}, task="squad_by_length", below={0: 100, 100: 150})
     (table,) = accuracy_tables(build_report([file]))
     assert table.cells.columns.tolist() == ["model", "0-100", "100-150", "area", "90% up to", "50% up to"]
     assert table.cells[["90% up to", "50% up to"]].to_numpy().tolist() == [["0-100", "100-150+"]]

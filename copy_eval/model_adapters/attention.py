@@ -57,7 +57,7 @@ class AttentionRun:
         starts, sizes = (
             torch.tensor(counts, device=device)[:, None] for counts in (cached.lengths, list(map(len, new)))
         )
-        # Padding stays at the row's last position: the next one may be beyond the context.
+        # Padding stays at its row's last position: a later one might change the frequencies of all rows (see `rope`).
         positions = starts + torch.minimum(torch.arange(width, device=device), sizes - 1)
         last = width - min(map(len, tokens)) + 1
         logits, cached.cache = self._model(ids, cached.mask(width, device), positions, cached.cache, last)

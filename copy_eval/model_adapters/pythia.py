@@ -52,7 +52,7 @@ class PythiaLM(ExactLM):
 
     def _test_itself(self) -> Capabilities:
         longest = min(int(self.max_length), self._rope.length if self._rope is not None else int(self.max_length))
-        text = self.tok_encode(_TEST_TEXT, add_special_tokens=False)
+        text = self.tok_encode(_TEST_TEXT, add_special_tokens=False) or [self.prefix_token_id]
         # What a cache of another kind chooses among its slots, such as a sparse attention, shows in long texts only.
         known = growing_cache(self._cached_model.config) is not None
         drafts = self._trust is not None
@@ -65,12 +65,14 @@ class PythiaLM(ExactLM):
                 self._cached_model, self._new_batch, text, longest, batches=known, drafts=known and drafts
             )
         if not found.stepwise:
-            _log.warning("transformers' generate answers, one prompt at a time: this model computes otherwise by steps")
+            _log.warning(
+                "transformers' generate answers, one prompt at a time: the self-test failed with this model's cache"
+            )
             return found
-        lacks = [] if found.batched else ["its prompts go one at a time"]
-        lacks += [] if found.drafted or not drafts else ["its answers are not drafted"]
-        if lacks:
-            _log.warning("%s: this model would give other answers", " and ".join(lacks))
+        unused = [] if found.batched else ["batches"]
+        unused += [] if found.drafted or not drafts else ["drafts"]
+        if unused:
+            _log.warning("this model is run without %s, which would change its answers", " and ".join(unused))
         return found
 
     def _new_batch(self, takes_drafts: bool) -> LogitsRun:

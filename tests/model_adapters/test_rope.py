@@ -1,6 +1,7 @@
 """Frequencies that depend on the longest text in a batch: no row may change those of another."""
 
 import pytest
+import torch
 from transformers import AutoConfig
 
 from copy_eval.model_adapters.pythia import PythiaLM
@@ -39,6 +40,34 @@ def test_rows_on_either_side_of_the_first_length_answer_as_a_fresh_model_does(na
         alone = PythiaLM(pretrained=network, tokenizer=tokenizer, batch_size=1, max_length=256, draft=0)
         assert_same_answers(alone, prompts, texts, expected)
         assert_same_answers(alone, prompts, texts_again, expected)
+
+
+def test_padding_behind_a_row_that_nearly_crosses_does_not_count_as_its_text(tokenizer, monkeypatch):
+    prompts, most = [make_prompts(tokenizer)[place] for place in (0, 2)], 18
+    network = build_model("longrope_llama")
+    options = {"pretrained": network, "tokenizer": tokenizer, "max_length": 256}
+    alone = PythiaLM(**options, batch_size=1, draft=0)
+    known = {}
+    for prompt in prompts:
+        tokens = tokenizer.encode(prompt)
+        whole = list(tokens)
+        for _ in range(most):
+            whole.append(int(alone._model_call(torch.tensor([whole]))[0, -1].argmax()))
+        known[tuple(tokens)] = whole
+
+    # The longer row is nearly at 48 tokens when the other, whose first draft was soon wrong, gets a long one.
+    def look_up(tokens, most):
+        whole = next(whole for whole in known.values() if whole[: len(tokens)] == tokens)
+        rest = whole[len(tokens) :]
+        if tuple(tokens) in known:
+            right = 14 if len(tokens) == 30 else 2
+            rest[right] = (rest[right] + 1) % 250
+        return rest[:most]
+
+    monkeypatch.setattr("copy_eval.model_adapters.drafting.look_up", look_up)
+    settings = {"until": [], "max_gen_toks": most}
+    texts = answer(PythiaLM(**options, batch_size=2), prompts, **settings)
+    assert_same_answers(alone, prompts, texts, answer(alone, prompts, **settings))
 
 
 def test_what_changes_and_where_is_read_off_the_config():

@@ -8,7 +8,7 @@ import pandas as pd
 
 from copy_eval.reports.frames.results import read_results
 from copy_eval.reports.frames.samples import read_samples
-from copy_eval.reports.statistics.accuracy import accuracy_by_depth, accuracy_by_length
+from copy_eval.reports.statistics.accuracy import QUARTERS, accuracy_by_depth, accuracy_by_length
 from copy_eval.reports.statistics.summaries import leaderboard, wrong_answers
 
 
@@ -31,6 +31,9 @@ class Report:
     depths: pd.DataFrame
     """Exact match by depth of the entry, from ``accuracy.accuracy_by_depth``; empty without phonebook samples."""
 
+    depth_quarters: pd.DataFrame
+    """The same by quarters of the prompt, for tables."""
+
 
 def build_report(paths: Iterable[Path], pool: bool = False) -> Report:
     """Read the result files at or below ``paths`` and compute the report.
@@ -51,4 +54,5 @@ def build_report(paths: Iterable[Path], pool: bool = False) -> Report:
         leaderboard=leaderboard(accuracy),
         wrong_answers=wrong_answers(results),
         depths=accuracy_by_depth(samples),
+        depth_quarters=accuracy_by_depth(samples, QUARTERS),
     )

@@ -14,7 +14,7 @@ from copy_eval.reports.frames.series import training_curves
 from copy_eval.reports.page import render_page
 from copy_eval.reports.report import Report
 from copy_eval.reports.writing.formats import to_csv, to_latex, to_markdown
-from copy_eval.reports.writing.tables import accuracy_tables, leaderboard_table, wrong_answer_tables
+from copy_eval.reports.writing.tables import accuracy_tables, depth_tables, leaderboard_table, wrong_answer_tables
 
 _Part = Callable[[], dict[str, bytes]]
 
@@ -51,13 +51,20 @@ def _page(report: Report) -> dict[str, bytes]:
 
 
 def _tables(report: Report) -> dict[str, bytes]:
-    tables = [leaderboard_table(report), *accuracy_tables(report), *wrong_answer_tables(report)]
+    tables = [
+        leaderboard_table(report),
+        *accuracy_tables(report),
+        *depth_tables(report),
+        *wrong_answer_tables(report),
+    ]
     texts = {
         "leaderboard.csv": to_csv(report.leaderboard),
         "accuracy_by_length.csv": to_csv(report.accuracy),
         "tables.md": "\n".join(map(to_markdown, tables)),
         "tables.tex": "% needs \\usepackage{booktabs}\n\n" + "\n".join(map(to_latex, tables)),
     }
+    if len(report.depth_quarters):
+        texts["accuracy_by_depth.csv"] = to_csv(report.depth_quarters)
     if len(report.wrong_answers):
         texts["wrong_answers.csv"] = to_csv(report.wrong_answers)
     return {name: text.encode() for name, text in texts.items()}

@@ -101,10 +101,8 @@ def expect_tokens(
     given = definition["metadata"] | settings
     if about.prompt_tokens is None or answer is None or not given.keys() >= {*about.prompts} or "length" not in bounds:
         raise UserError(f"{name}: its tokens cannot be counted ({reason}), and it does not say how many a length has")
-    counts = (
-        len(read_depths(given, key)) if about.settings.get(key) == "depths" else int(given[key]) for key in about.prompts
-    )
-    count = prod(counts)
+    is_list = {key: about.settings.get(key) == "depths" for key in about.prompts}
+    count = prod(len(read_depths(given, key)) if is_list[key] else int(given[key]) for key in about.prompts)
     length = bounds["length"]
     if "below" in bounds:
         # The middle of a bucket; of one without an upper bound, half as many again is about its mean.

@@ -87,6 +87,8 @@ def test_the_settings_are_those_of_the_tasks():
     assert known_settings() == {
         "num_samples": "count",
         "data_seed": "number",
+        "num_books": "count",
+        "depths": "depths",
         "length_tokenizer": "name",
         "c4_path": "file",
         "squad_path": "file",

@@ -58,7 +58,7 @@ def build_filled_dataset(metadata: MutableMapping[str, object], length: int) -> 
     data_seed = read_whole_number(metadata, "data_seed")
     tokens = read_whole_number({"length": length}, "length", minimum=1)
     tokenizer = load_length_tokenizer(read_text(metadata, "length_tokenizer"))
-    records = []
+    records: list[dict[str, object]] = []
     for place in range(num_books):
         book = draw_filled_book(data_seed, tokens, place, depths, tokenizer)
         for depth, (prompt, answer) in zip(depths, book.questions, strict=True):

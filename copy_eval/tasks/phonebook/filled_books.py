@@ -16,7 +16,7 @@ name that is asked for, differs::
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import accumulate, islice, pairwise
 from typing import Protocol
 
 from copy_eval.errors import UserError
@@ -34,7 +34,7 @@ _FIRST_ENTRIES = 64
 """From these it is estimated how many more are needed."""
 
 _SURPLUS = 1.02
-"""Entries that are drawn at once, for each that is expected to be needed: the text is encoded again if they fall short."""
+"""Entries that are drawn for each that is expected to be needed: the text is encoded again if they fall short."""
 
 
 class TokenCounter(Protocol):
@@ -111,7 +111,7 @@ def fill_book(rng: random.Random, length: int, tokenizer: TokenCounter) -> list[
         counts = tokenizer.count_before("".join(lines), accumulate(map(len, lines), initial=0))
         wanted = len(book) + 1 + int((length - counts[-1]) * _SURPLUS * len(book) / max(counts[-1], 1))
     longest, size = 0, 0
-    for before, after in zip(counts, counts[1:], strict=False):
+    for before, after in pairwise(counts):
         longest = max(longest, after - before)
         if after + (SHOTS + 1) * longest + _ROOM > length:
             break

@@ -117,7 +117,7 @@ def test_with_nothing_changed_a_gate_fails_no_more_often_than_alpha(seed):
             strata = []
             for accuracy in rng.choice([0.5, 0.9, 0.97], lengths):
                 only_a, only_b = (rng.binomial(n, accuracy * (1 - accuracy)) for _ in "ab")
-                strata.append(paired_stratum(only_a, only_b))
+                strata.append(paired_stratum([-1] * only_a + [1] * only_b))
             p += [pooled_p([stratum], "drop") for stratum in strata] + [pooled_p(strata, "drop")]
         failed += min(adjust_holm(p)) < alpha
     # Three standard errors above the level.

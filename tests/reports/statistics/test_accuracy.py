@@ -89,9 +89,9 @@ def test_paragraphs_of_one_article_widen_the_interval(tmp_path):
     results = read_results([write_run(tmp_path, {100: "1" * 20 + "0" * 20}, task="squad_by_length", metadata=metadata)])
     widths = []
     for articles in (range(40), [place // 10 for place in range(40)], [None] * 40):
-        samples = read_samples(results).assign(article=pd.array([each and str(each) for each in articles], "string"))
+        samples = read_samples(results).assign(cluster=pd.array([each and str(each) for each in articles], "string"))
         row = accuracy_by_length(
-            results, samples.assign(article=samples["article"].fillna("0") if articles[0] is not None else pd.NA)
+            results, samples.assign(cluster=samples["cluster"].fillna("0") if articles[0] is not None else pd.NA)
         ).iloc[0]
         widths.append(row["high"] - row["low"])
     apart, together, unknown = widths

@@ -9,9 +9,9 @@ from copy_eval.reports.statistics.differences import (
     adjust_holm,
     detectable_drop,
     fisher_p,
-    mcnemar_p,
     mcnemar_power,
     paired_interval,
+    paired_p,
     unpaired_interval,
 )
 
@@ -20,6 +20,10 @@ counts = st.integers(0, 60)
 tables = st.tuples(counts, counts, counts, counts).filter(any)
 
 ALTERNATIVES = ["two-sided", "drop"]
+
+
+def mcnemar_p(only_a, only_b, alternative):
+    return paired_p([-1] * only_a + [1] * only_b, alternative)
 
 
 @pytest.mark.parametrize(

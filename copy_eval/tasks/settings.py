@@ -15,6 +15,8 @@ from copy_eval.errors import UserError
 _NEAR = 0.85
 """``num_sample`` and ``n_samples`` are near ``num_samples``; no argument of a backend is near a key of ours."""
 
+_MOST_DEPTHS = 1000
+
 
 def _plain(key: str) -> str:
     return key.lower().replace("_", "").replace("-", "")
@@ -61,10 +63,11 @@ def read_depths(settings: Mapping[str, object], key: str) -> tuple[float, ...]:
     if isinstance(value, str):
         with suppress(ValueError):
             value = json.loads(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 2:
+    if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= _MOST_DEPTHS:
         return tuple(place / (value - 1) for place in range(value))
     if not isinstance(value, list | tuple) or not value or not all(type(depth) in (int, float) for depth in value):
-        raise UserError(f"{key} must be a whole number of at least 2 or a list such as [0, 0.5, 1], not {value!r}")
+        wanted = f"a whole number from 2 to {_MOST_DEPTHS} or a list such as [0, 0.5, 1]"
+        raise UserError(f"{key} must be {wanted}, not {value!r}")
     if not all(0 <= depth <= 1 for depth in value):
         raise UserError(f"{key} must lie between 0 (the beginning) and 1 (the end), not {value!r}")
     if any(after <= before for before, after in pairwise(value)):

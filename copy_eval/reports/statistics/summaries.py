@@ -30,10 +30,10 @@ def leaderboard(accuracy: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         ``rank`` and ``score``; ``label``, ``model``, ``revision``, ``setup``, ``architecture``, ``parameters``; and for
-        each series S of results: ``S_unit``, what its lengths count; ``S_area``, the area under the curve, and ``S_area_lengths``, the lengths that it
-        covers ("10-160"); ``S_effective_length_90`` and ``_50``; and one column for each length (``S_40``, of a bucket
-        ``S_100-150``) with the accuracy. Cells of lengths over the context say so, those that were not evaluated are
-        missing. The best model comes first.
+        each series S of results: ``S_unit``, what its lengths count, the effective ones too; ``S_area``, the area under
+        the curve, and ``S_area_lengths``, the lengths that it covers ("10-160"); ``S_effective_length_90`` and ``_50``;
+        and one column for each length (``S_40``, of a bucket ``S_100-150``) with the accuracy. Cells of lengths over
+        the context say so, those that were not evaluated are missing. The best model comes first.
     """
     about = ["label", "model", "revision", "setup", "architecture", "parameters"]
     board = accuracy[about].drop_duplicates("label").set_index("label", drop=False)

@@ -15,10 +15,12 @@ from tests.tasks.conftest import WORDS
 from tests.tasks.oracle import TASKS, evaluate
 from tests.tasks.real_data import C4_SAMPLE, NEOX_TOKENIZER, needs_real_data
 
-GRID, LONG_GRID = (25, 50, 100, 200, 300, 400, 600), (1200, 2400)
+GRID, LONG_GRID = (25, 50, 100, 200, 300, 400, 600), (1200, 2400, 4800)
+LONGEST = {"c4_copy_8k": 8192, "c4_copy_16k": 16384, "c4_copy_32k": 32768}
 GROUPS = {
     "c4_copy": [f"c4_copy_{length}" for length in GRID],
     "c4_copy_long": [f"c4_copy_{length}" for length in LONG_GRID],
+    "c4_copy_longest": list(LONGEST),
     "c4_copy_shuffled": [f"c4_copy_shuffled_{length}" for length in GRID],
 }
 EVERY_TASK = [name for names in GROUPS.values() for name in names]
@@ -26,9 +28,9 @@ EVERY_TASK = [name for names in GROUPS.values() for name in names]
 
 @pytest.fixture
 def text_file(tmp_path: Path) -> Path:
-    """A text of a hundred paragraphs, some 4,000 of the test tokenizer's tokens."""
+    """A text of a thousand paragraphs, some 40,000 of the test tokenizer's tokens."""
     file = tmp_path / "text.txt"
-    file.write_text("\n\n".join(f"{number} {WORDS}" for number in range(100)))
+    file.write_text("\n\n".join(f"{number} {WORDS}" for number in range(1000)))
     return file
 
 
@@ -64,7 +66,7 @@ def test_a_task_is_of_the_length_and_variant_that_its_name_says(own_text: dict[s
     tokenizer = load_length_tokenizer(own_text["length_tokenizer"])
     words = set(Path(own_text["c4_path"]).read_text().split())
     for name, task in load(EVERY_TASK, own_text).items():
-        length = int(name.rsplit("_", 1)[1])
+        length = LONGEST.get(name) or int(name.rsplit("_", 1)[1])
         docs = list(task.test_docs())
         texts = [doc["prompt"].split("\n\n")[0] for doc in docs]
         assert task.config.dataset_kwargs["length"] == length

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from copy_eval.clusters import clustered_variance
 from copy_eval.reports.frames.samples import Sample, distinct, read_runs
-from copy_eval.reports.statistics.accuracy import clustered_variance
 
 _log = logging.getLogger(__name__)
 

@@ -13,6 +13,8 @@ import pandas as pd
 from scipy.stats import t as student
 from statsmodels.stats.proportion import proportion_confint
 
+from copy_eval.clusters import clustered_variance
+
 _TITLES = {"exact_match": "exact match", "f1": "F1"}
 
 
@@ -188,17 +190,3 @@ def effective_pairs(
     variance = max(clustered_variance(differences, clusters), independent)
     quantiles = student.ppf((1 + confidence) / 2, [n - 1, groups - 1])
     return float(n * independent / variance * (quantiles[0] / quantiles[1]) ** 2)
-
-
-def clustered_variance(scores: npt.NDArray[np.float64], clusters: Sequence[Hashable]) -> float:
-    """Return the variance of a mean whose scores depend on each other within clusters.
-
-    It is that of a ratio mean by linearisation, with the factor G / (G - 1) for G clusters: the same as the
-    cluster-robust variance of a regression on a constant.
-
-    Args:
-        scores: at least one.
-        clusters: the cluster of each score, at least two different ones.
-    """
-    residuals = pd.Series(scores - scores.mean()).groupby(np.asarray(clusters)).sum().to_numpy()
-    return float(len(residuals) / (len(residuals) - 1) * (residuals**2).sum() / len(scores) ** 2)

@@ -7,13 +7,13 @@ from scipy.stats import norm
 from scipy.stats import t as student
 from statsmodels.regression.linear_model import OLS
 
+from copy_eval.clusters import clustered_variance
 from copy_eval.reports.frames.results import read_results
 from copy_eval.reports.frames.samples import read_samples
 from copy_eval.reports.report import build_report
 from copy_eval.reports.statistics.accuracy import (
     accuracy_by_depth,
     accuracy_by_length,
-    clustered_variance,
     effective_pairs,
     effective_size,
     wilson_interval,

@@ -1,18 +1,23 @@
 """Books that fill a number of tokens: how large they are, what is asked about them, and what cannot be had."""
 
+import json
+import pickle
 import re
 import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.regression.linear_model import OLS
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from copy_eval.errors import UserError
 from copy_eval.task_description import KEY
+from copy_eval.tasks.copy_task import ClusteredScore
 from copy_eval.tasks.length_tokenizer import LengthTokenizer, load_length_tokenizer
 from copy_eval.tasks.phonebook.filled_books import ANSWER_TOKENS, draw_filled_book
 from tests.tasks.oracle import evaluate, look_up
@@ -161,6 +166,34 @@ def test_a_perfect_model_scores_one_and_its_samples_hold_depth_and_book() -> Non
     docs = [sample["doc"] for sample in results["samples"]["phonebook_tokens_1k"]]
     assert [doc["depth"] for doc in docs] == [0.0, 0.5, 1.0] * 2
     assert len({doc["book"] for doc in docs}) == 2
+
+
+def test_the_standard_error_is_that_of_the_books_and_not_of_the_questions() -> None:
+    asked: list[str] = []
+
+    def right_about_every_other_book(prompt: str) -> str:
+        asked.append(prompt)
+        books = list(dict.fromkeys(entries_of(prompt)[0] for prompt in asked))
+        return look_up(prompt) if books.index(entries_of(prompt)[0]) % 2 else " 5555555555"
+
+    given = {"num_books": 6, "depths": 5, "length_tokenizer": "tiny-pythia"}
+    results = evaluate(right_about_every_other_book, ["phonebook_tokens_1k"], given, bootstrap_iters=10)["results"]
+    scores = np.repeat([0.0, 1.0] * 3, 5)
+    fit = OLS(scores, np.ones_like(scores)).fit(cov_type="cluster", cov_kwds={"groups": np.repeat(np.arange(6), 5)})
+    assert results["phonebook_tokens_1k"]["exact_match,none"] == 0.5
+    assert results["phonebook_tokens_1k"]["exact_match_stderr,none"] == pytest.approx(fit.bse[0])
+    assert results["phonebook_tokens_1k"]["wrong_not_in_book_stderr,none"] == "N/A"
+
+
+def test_the_questions_about_a_single_book_have_no_standard_error() -> None:
+    given = {"num_books": 1, "length_tokenizer": "tiny-pythia"}
+    results = evaluate(look_up, ["phonebook_tokens_1k"], given, bootstrap_iters=10)["results"]
+    assert results["phonebook_tokens_1k"]["exact_match_stderr,none"] == "N/A"
+
+
+def test_a_clustered_score_survives_the_way_between_processes() -> None:
+    score = pickle.loads(pickle.dumps(ClusteredScore(0.5, "a book")))
+    assert (score, score.cluster, json.dumps(score)) == (0.5, "a book", "0.5")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from scipy.stats import norm
 from scipy.stats import t as student
 from statsmodels.regression.linear_model import OLS
 
-from copy_eval.clusters import clustered_variance
 from copy_eval.reports.frames.results import read_results
 from copy_eval.reports.frames.samples import read_samples
 from copy_eval.reports.report import build_report
@@ -50,12 +49,6 @@ def clustered_scores(rng, groups=20, of_each=8):
     clusters = np.repeat(np.arange(groups), of_each)
     share = np.repeat(rng.beta(3, 2, groups), of_each)
     return np.where(rng.random(len(clusters)) < 0.5, (rng.random(len(clusters)) < share).astype(float), share), clusters
-
-
-def test_the_clustered_variance_is_that_of_a_regression_on_a_constant():
-    scores, clusters = clustered_scores(np.random.default_rng(0))
-    fit = OLS(scores, np.ones_like(scores)).fit(cov_type="cluster", cov_kwds={"groups": clusters})
-    assert clustered_variance(scores, clusters.tolist()) == pytest.approx(fit.bse[0] ** 2, rel=1e-9)
 
 
 def test_independent_answers_lose_a_little_for_the_unknown_variance_and_copies_count_once():

@@ -19,7 +19,8 @@ def test_report_prints_the_table_and_writes_every_file(tmp_path, capsys):
     figures = [f"{kind}phonebook_copy.{suffix}" for kind in ("", "depth_", "emergence_") for suffix in ("png", "svg")]
     written = {file.name for file in (tmp_path / "report").iterdir()}
     assert written == {
-        "leaderboard.csv", "accuracy_by_length.csv", "wrong_answers.csv", "tables.md", "tables.tex", "index.html",
+        "leaderboard.csv", "accuracy_by_length.csv", "accuracy_by_depth.csv", "wrong_answers.csv", "tables.md",
+        "tables.tex", "index.html",
         *figures,
     }  # fmt: skip
     assert all(f"wrote {tmp_path / 'report' / name}\n" in printed for name in written)

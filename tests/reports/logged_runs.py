@@ -31,12 +31,14 @@ def write_run(folder: Path, answers: dict[int, str], task="phonebook_copy", log_
 def _write_samples(file: Path, answers: str, docs) -> str:
     """Write the samples, and return lm-eval's hash of them."""
     scores = {"1": 1.0, "0": 0.0, "-": "over context"}
+    records = docs or [{}] * len(answers)
     hashes = [
-        {"doc_hash": f"d{place}", "prompt_hash": f"p{place}", "target_hash": "t"} for place in range(len(answers))
+        {"doc_hash": f"d{place}", "prompt_hash": f"p{place} {records[place]}", "target_hash": "t"}
+        for place in range(len(answers))
     ]
     samples = [
         {
-            "doc": {"index": place} | (docs[place] if docs else {}),
+            "doc": {"index": place} | records[place],
             "metrics": ["exact_match"],
             "exact_match": scores[answer],
         }

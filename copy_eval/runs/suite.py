@@ -15,6 +15,7 @@ A suite file::
       num_samples: 100
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,7 @@ from copy_eval.runs.model_entries import ModelEntry, dump_model, read_models
 from copy_eval.runs.task_loading import TASKS, describe_task, tasks_by_name
 from copy_eval.runs.yaml_values import Source, locate, read_name, read_path, read_yaml, refuse_unknown
 from copy_eval.task_description import SettingKind
-from copy_eval.tasks.settings import read_whole_number
+from copy_eval.tasks.settings import read_depths, read_whole_number
 
 _PACKAGED = Path(__file__).resolve().parent / "suites"
 _KEYS = ("name", "models", "tasks", "include_path", "settings")
@@ -210,7 +211,12 @@ def _read_settings(
     for key in given:
         with source.at("settings", key):
             refuse_unknown(key, known, "setting")
-            if known[key] in ("count", "number"):
+            if known[key] == "depths":
+                read_depths(given, key)
+                value = given[key]
+                # One text for a list, as the tasks take it: settings are compared and handed on as they stand.
+                settings[key] = value if isinstance(value, int | str) else json.dumps(value)
+            elif known[key] in ("count", "number"):
                 settings[key] = read_whole_number(given, key, 1 if known[key] == "count" else None)
             else:
                 name = read_path(given, key)

@@ -3,10 +3,13 @@
 import hashlib
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from copy_eval.clusters import clustered_variance
 from copy_eval.reports.frames.samples import Sample, distinct, read_runs
 
 _log = logging.getLogger(__name__)
@@ -99,15 +102,23 @@ def _pool_samples(rows: pd.DataFrame, samples: list[Sample]) -> pd.DataFrame:
     """Average every metric over the samples, as lm-eval does: over those for which it has a value."""
     pooled = []
     for metric, of_metric in rows.groupby("metric", sort=False):
-        scores = [sample.scores.get(str(metric)) for sample in samples]
-        values = np.array([score for score in scores if score is not None], float)
+        scored = [(sample.scores.get(str(metric)), sample.cluster) for sample in samples]
+        values = np.array([score for score, _ in scored if score is not None], float)
+        clusters = [cluster for score, cluster in scored if score is not None]
         row = _combined(of_metric)
         row["n"] = len(samples)
         known = len(values) > 0 and not row["over_context"]
         row["value"] = values.mean() if known else pd.NA
-        row["stderr"] = values.std(ddof=1) / len(values) ** 0.5 if known and len(values) > 1 else pd.NA
+        row["stderr"] = _standard_error(values, clusters) if known else pd.NA
         pooled.append(row)
     return pd.DataFrame(pooled)
+
+
+def _standard_error(values: npt.NDArray[np.float64], clusters: Sequence[str | None]) -> Any:
+    """Return that of a mean; missing for a single answer, or answers of a single cluster."""
+    if None in clusters:
+        return values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else pd.NA
+    return clustered_variance(values, clusters) ** 0.5 if len(set(clusters)) > 1 else pd.NA
 
 
 def _weights(rows: pd.DataFrame) -> pd.Series:

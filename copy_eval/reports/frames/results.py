@@ -46,6 +46,7 @@ COLUMNS = {
     "length_name": "string",  # what to call it: 40, and of a bucket 100-150 or 400+
     "unit": "string",  # what a length counts: entries in the phonebook; "length" where the task does not say
     "depth_field": "string",  # the field of a record that tells where in the prompt the answer stands
+    "cluster_field": "string",  # the field of a record that names what it shares with others; missing without clusters
     "text": "string",  # what text the prompts were made of; missing where they are generated
     "headline": "string",  # the metric that stands for the task: exact_match, or f1 for SQuAD
     "metric": "string",
@@ -235,6 +236,7 @@ def _task_rows(task: Task) -> Iterator[dict[str, Any]]:
         "length_name": arguments.length_name,
         "unit": keep_printable(about.unit),
         "depth_field": about.depth,
+        "cluster_field": about.cluster,
         "text": _describe_text(metadata),
         "headline": keep_printable(about.headline_metric),
         "over_context": task.over_context,
@@ -252,12 +254,15 @@ def _task_rows(task: Task) -> Iterator[dict[str, Any]]:
 
 def _describe_text(metadata: Metadata) -> str | None:
     """Name a text so that one name is one text, and one way of measuring its length, on every machine."""
-    source = metadata.text_source
+    source, tokenizer = metadata.text_source, metadata.length_tokenizer or _TOKENIZER
     if source is None:
-        return None
-    repository, at, revision = source.partition(" @ ")
-    name = f"{repository}{at}{revision[:12]}" if at else f"{Path(source).name} (SHA-256 {metadata.text_sha256[:8]})"
-    tokenizer = metadata.length_tokenizer or _TOKENIZER
+        # Whoever sets `length_tokenizer` sets it for all tasks; those that measure with it log its hash.
+        if tokenizer == _TOKENIZER or not metadata.length_tokenizer_sha256:
+            return None
+        name = "generated text"
+    else:
+        repository, at, revision = source.partition(" @ ")
+        name = f"{repository}{at}{revision[:12]}" if at else f"{Path(source).name} (SHA-256 {metadata.text_sha256[:8]})"
     if tokenizer != _TOKENIZER:
         name += f", measured with {Path(tokenizer).name} (SHA-256 {metadata.length_tokenizer_sha256[:8]})"
     return keep_printable(name)

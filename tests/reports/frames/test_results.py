@@ -194,6 +194,19 @@ def test_texts_stay_apart_and_one_text_is_one_series_on_every_machine(tmp_path):
     assert rows["series"].nunique() == 2
 
 
+def test_lengths_that_two_tokenizers_measured_are_two_series_and_other_tasks_do_not_care(tmp_path):
+    neox = {"length_tokenizer": "EleutherAI/gpt-neox-20b", "length_tokenizer_sha256": "a" * 64}
+    tiny = {"length_tokenizer": "tiny-pythia", "length_tokenizer_sha256": "b" * 64}
+    not_measured = {"length_tokenizer": "tiny-pythia"}
+    for place, (task, metadata) in enumerate([("tokens", neox), ("tokens", tiny), ("entries", not_measured)]):
+        write_results(tmp_path, {1024: 0.5}, task=task, metadata=metadata, date=place)
+    assert accuracies(read_results([tmp_path]))["title"].tolist() == [
+        "entries",
+        "tokens",
+        "tokens on generated text, measured with tiny-pythia (SHA-256 bbbbbbbb)",
+    ]
+
+
 def test_a_hostile_name_stays_one_line_and_can_be_written(tmp_path):
     file = edit(write_results(tmp_path, {10: 0.5}), lambda content: content.update(model_name=HOSTILE))
     (label,) = read_results([file])["label"].unique()

@@ -98,9 +98,9 @@ def read_models(given: object, source: Source, folder: Path) -> tuple[ModelEntry
     return tuple(entries.values())
 
 
-def folder_name(label: str) -> str:
-    """Return ``label`` as the name of a folder, on any file system."""
-    return re.sub(r"[^\w.@+-]+", "_", label)
+def folder_name(text: str) -> str:
+    """Return a model's name or a revision as it stands in the name of a folder, on any file system; ``@`` is between."""
+    return re.sub(r"[^\w.+-]+", "_", text)
 
 
 def _read_model(item: object, source: Source, place: Place, folder: Path) -> Iterator[ModelEntry]:

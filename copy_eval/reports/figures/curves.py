@@ -19,7 +19,7 @@ from copy_eval.reports.figures.drawing import (
     model_styles,
     wrap_title,
 )
-from copy_eval.reports.frames.models import CONTEXT_NOT_CHECKED, unchecked_labels
+from copy_eval.reports.frames.results import CONTEXT_NOT_CHECKED, unchecked_labels
 from copy_eval.reports.frames.series import (
     describe_prompts,
     few_steps,

@@ -17,7 +17,8 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from copy_eval.reports.frames.models import HYBRID, STATE_SPACE, TRANSFORMER, shorten
+from copy_eval.reports.frames.result_files import HYBRID, STATE_SPACE, TRANSFORMER
+from copy_eval.reports.frames.results import shorten
 
 _SETTINGS: Any = {
     "text.parse_math": False,  # a dollar sign in a model's name is a dollar sign

@@ -20,9 +20,11 @@ import gc
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -140,17 +142,27 @@ def open_ours(name: str, device: str | None) -> ExactLM:
 
 
 def measure(
-    model: str, task: str, ours: ExactLM, hf: HFLM, requests: list[Instance], batch_size: int, repeats: int
+    model: str,
+    task: str,
+    ours: ExactLM,
+    hf: HFLM,
+    requests: list[Instance],
+    batch_size: int,
+    repeats: int,
+    others: Mapping[str, HFLM] = MappingProxyType({}),
 ) -> list[Row]:
-    """Return a row a contender; each runs once a repeat, in turns."""
-    rows = [Row(model, task, batch_size, contender) for contender in CONTENDERS]
-    ours.batch_size_per_gpu = hf.batch_size_per_gpu = batch_size
+    """Return a row a contender, ``others`` included; each runs once a repeat, in turns."""
+    rows = [Row(model, task, batch_size, contender) for contender in (*CONTENDERS, *others)]
+    adapters = {"drafted": ours, "undrafted": ours, "hf": hf, "floor": hf} | others
+    for adapter in adapters.values():
+        adapter.batch_size_per_gpu = batch_size
     texts: dict[str, list[str]] = {}
     generate: dict[str, Callable[[], list[str]]] = {
         "drafted": lambda: run_ours(ours, requests, ours._new_trust()),
         "undrafted": lambda: run_ours(ours, requests, None),
-        "hf": lambda: hf.generate_until(requests, disable_tqdm=True),
     }
+    for name, adapter in ({"hf": hf} | others).items():
+        generate[name] = partial(adapter.generate_until, requests, disable_tqdm=True)
 
     def score() -> Any:
         return hf.loglikelihood(
@@ -164,7 +176,7 @@ def measure(
     for _ in range(repeats):
         for row in rows:
             run = generate.get(row.contender, score)
-            output, seconds, passes, row.peak_mib = watch(run, hf if run is score or row.contender == "hf" else ours)
+            output, seconds, passes, row.peak_mib = watch(run, adapters[row.contender])
             row.times.append(seconds)
             row.passes_per_answer = passes / len(requests)
             if run is not score:

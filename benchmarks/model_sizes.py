@@ -10,8 +10,9 @@ weights:
              a slip, its drafts are right, and it computes as much as any model of its size.
     random   The model never copies.
 
-Where mamba-ssm's kernels run, their answers are compared with those of transformers' Mamba on the same checkpoint in
-the state-spaces layout, in float32.
+The peak memory of our decoding, with nothing else on the device, stands beside what a dry run says of it. Where
+mamba-ssm's kernels run, lm-eval's own adapter ``mamba_ssm`` is a contender too, and what the kernels choose is compared
+with what transformers' Mamba does on the same checkpoint in the state-spaces layout, in float32 and in bfloat16.
 """
 
 import argparse
@@ -39,16 +40,22 @@ from benchmarks.decoding import (
     as_requests,
     count_samples,
     measure,
+    read_peak,
     render,
+    reset_peak,
     write_csv,
 )
+from copy_eval.model_adapters.adapter import ExactLM
+from copy_eval.model_adapters.arguments import choose_device
 from copy_eval.model_adapters.checkpoints import resolve_checkpoint
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.pythia import PythiaLM
-from copy_eval.model_adapters.state_spaces_layout import write_state_spaces
+from copy_eval.model_adapters.state_spaces_layout import name_as_state_spaces, write_state_spaces
+from copy_eval.runs.architecture import read_architecture
 
 NEOX = {"model_type": "gpt_neox", "vocab_size": 50304, "max_position_embeddings": 2048}
 MAMBA = {"model_type": "mamba", "vocab_size": 50280, "tie_word_embeddings": False}
+MAMBA2 = MAMBA | {"model_type": "mamba2", "vocab_size": 50288, "n_groups": 1}
 SHAPES: dict[str, dict[str, Any]] = {
     "pythia-410m": NEOX
     | {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096},
@@ -59,6 +66,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "mamba-370m": MAMBA | {"hidden_size": 1024, "num_hidden_layers": 48},
     "mamba-1.4b": MAMBA | {"hidden_size": 2048, "num_hidden_layers": 48},
     "mamba-2.8b": MAMBA | {"hidden_size": 2560, "num_hidden_layers": 64},
+    "mamba2-370m": MAMBA2 | {"hidden_size": 1024, "num_hidden_layers": 48, "num_heads": 32},
+    "mamba2-2.7b": MAMBA2 | {"hidden_size": 2560, "num_hidden_layers": 64, "num_heads": 80},
 }
 
 
@@ -95,32 +104,70 @@ def run_model(
 ) -> list[Row]:
     """Return the rows of one model; ``folder`` takes its checkpoint."""
     order = list_words(tokenizer)
-    model = build_model(SHAPES[name], order if weights == "copier" else None, getattr(torch, options.dtype))
+    device = choose_device(options.device)
+    model = build_model(SHAPES[name], order if weights == "copier" else None, getattr(torch, options.dtype), device)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    is_mamba = SHAPES[name]["model_type"] == "mamba"
-    ours = (MambaLM if is_mamba else PythiaLM)(str(folder), dtype=options.dtype, device=options.device)
-    hf = HFLM(str(folder), dtype=options.dtype, device=str(ours.device))
-    until = {"until": ["\n\n"], "max_gen_toks": options.tokens - 1}
-    rows: list[Row] = []
+    adapter = MambaLM if SHAPES[name]["model_type"].startswith("mamba") else PythiaLM
+    ours = adapter(str(folder), dtype=options.dtype, device=device)
+    task, until = f"{weights}_{options.tokens}", {"until": ["\n\n"], "max_gen_toks": options.tokens - 1}
+    batches = {}
     for batch_size in options.batch_sizes:
         prompts = draw_prompts(tokenizer, order, options.tokens, count_samples(options, batch_size))
-        requests = as_requests(prompts, until)
-        task = f"{weights}_{options.tokens}"
-        # Kernels are loaded, compiled and tuned when they first run.
-        measure(name, task, ours, hf, requests[:batch_size], batch_size, repeats=1)
-        rows += measure(name, task, ours, hf, requests, batch_size, options.repeats)
-        print(render(rows[-len(CONTENDERS) :]), flush=True)
-    uses_kernels = isinstance(ours, MambaLM) and ours._kernels
-    del ours, hf
-    gc.collect()
+        batches[batch_size] = as_requests(prompts, until)
+        print(name, task, compare_memory(ours, folder, batches[batch_size], batch_size), flush=True)
+    others, uses_kernels = {}, isinstance(ours, MambaLM) and ours._kernels
     if uses_kernels:
         translated = folder / "state-spaces"
-        translated.mkdir()
-        write_state_spaces(model, translated)
-        tokenizer.save_pretrained(translated)
-        print(compare_backends(translated, requests, options.device), flush=True)
+        write_both_formats(model, tokenizer, translated)
+        others["mamba_ssm"] = open_lm_eval_mamba(translated, options.dtype, device)
+    del model
+    hf = HFLM(str(folder), dtype=options.dtype, device=device)
+    rows: list[Row] = []
+    for batch_size, requests in batches.items():
+        # Kernels are loaded, compiled and tuned when they first run.
+        measure(name, task, ours, hf, requests[:batch_size], batch_size, repeats=1, others=others)
+        rows += measure(name, task, ours, hf, requests, batch_size, options.repeats, others)
+        print(render(rows[-len(CONTENDERS) - len(others) :]), flush=True)
+    del ours, hf, others
+    gc.collect()
+    if uses_kernels:
+        for dtype in ("float32", "bfloat16"):
+            print(name, task, compare_backends(translated, requests, device, dtype), flush=True)
     return rows
+
+
+def compare_memory(ours: ExactLM, folder: Path, requests: Sequence[Any], batch_size: int) -> str:
+    """Return the highest memory of our decoding beside the weights and the cache that a dry run counts."""
+    ours.batch_size_per_gpu = batch_size
+    requests = requests[:batch_size]
+    longest = max(len(ours.tok_encode(request.args[0])) for request in requests)
+    known = read_architecture(str(folder), dtype=next(ours.model.parameters()).dtype)
+    cache = known.cache_bytes(longest + requests[0].args[1]["max_gen_toks"])
+    assert cache is not None  # of all the shapes here
+    weights_mib, cache_mib = known.weights / 2**20, len(requests) * cache / 2**20
+    reset_peak()
+    ours.generate_until(list(requests), disable_tqdm=True)
+    return (
+        f"at batch {batch_size}: peak {read_peak():.0f} MiB; "
+        f"by the dry run {weights_mib:.0f} MiB of weights and {cache_mib:.0f} MiB of cache"
+    )
+
+
+def write_both_formats(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write a checkpoint in the state-spaces layout, its weights also as a pickle, which mamba-ssm reads alone."""
+    folder.mkdir()
+    write_state_spaces(model, folder)
+    tokenizer.save_pretrained(folder)
+    torch.save(name_as_state_spaces(model.state_dict()), folder / "pytorch_model.bin")
+
+
+def open_lm_eval_mamba(folder: Path, dtype: str, device: str) -> HFLM:
+    """Return lm-eval's own adapter; its name must be free, so ``COPY_EVAL_AUTOLOAD=0`` where copy-eval is installed."""
+    from lm_eval.models.mamba_lm import MambaLMWrapper
+
+    model: HFLM = MambaLMWrapper(pretrained=str(folder), tokenizer=str(folder), dtype=dtype, device=device)
+    return model
 
 
 def list_words(tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -143,37 +190,56 @@ def draw_prompts(tokenizer: PreTrainedTokenizerBase, order: Sequence[int], token
 
 
 @torch.no_grad()
-def build_model(shape: dict[str, Any], order: Sequence[int] | None, dtype: torch.dtype) -> Any:
-    """Return a model of this shape: a copier of texts in the ``order`` of tokens, or with random weights."""
+def build_model(shape: dict[str, Any], order: Sequence[int] | None, dtype: torch.dtype, device: str = "cpu") -> Any:
+    """Return a model of this shape, on the CPU: a copier of texts in the ``order`` of tokens, or random weights.
+
+    The weights are drawn on ``device``, which for a large model saves a minute on a GPU.
+    """
     torch.manual_seed(0)
     options = {name: value for name, value in shape.items() if name != "model_type"}
-    model: Any = AutoModelForCausalLM.from_config(AutoConfig.for_model(shape["model_type"], **options))
+    with torch.device(device):
+        model: Any = AutoModelForCausalLM.from_config(AutoConfig.for_model(shape["model_type"], **options))
     if order is not None:
         for name, parameter in model.named_parameters():
             if any(part in name for part in ("attention.dense.", "mlp.dense_4h_to_h.", "mixer.out_proj.")):
                 parameter.zero_()
         base = model.base_model
-        norm = base.norm_f if shape["model_type"] == "mamba" else base.final_layer_norm
-        words = torch.tensor(order)
+        norm = base.norm_f if shape["model_type"].startswith("mamba") else base.final_layer_norm
+        words = torch.tensor(order, device=device)
         head = model.get_output_embeddings()
         head.weight.zero_()
         head.weight[words.roll(-1)] = norm(base.get_input_embeddings()(words))
-    return model.to(dtype)
+    return model.to("cpu", dtype)
 
 
-def compare_backends(folder: Path, requests: Sequence[Any], device: str | None) -> str:
-    """Return how far mamba-ssm and transformers agree on a checkpoint in the state-spaces layout."""
+@torch.no_grad()
+def compare_backends(folder: Path, requests: Sequence[Any], device: str | None, dtype: str = "float32") -> str:
+    """Return how far mamba-ssm and transformers agree on a checkpoint in the state-spaces layout.
+
+    A tie is a token whose best two logits are nearer to each other than four times the usual difference between the
+    backends, or than two roundings of the dtype.
+    """
     texts, logits = [], []
     for use_kernels in (True, False):
-        model = MambaLM(str(folder), dtype="float32", device=device, use_kernels=use_kernels)
+        model = MambaLM(str(folder), dtype=dtype, device=device, use_kernels=use_kernels, batch_size=len(requests))
         texts.append(model.generate_until(list(requests), disable_tqdm=True))
-        tokens = torch.tensor([model.tok_encode(requests[0].args[0])], device=model.device)
-        logits.append(model._model_call(tokens).float().cpu())
+        tokens = (torch.tensor([model.tok_encode(request.args[0])], device=model.device) for request in requests[:4])
+        logits.append(torch.cat([model._model_call(text)[0].float().cpu() for text in tokens]))
         del model
         gc.collect()
     same = sum(map(str.__eq__, *texts))
-    difference = (logits[0] - logits[1]).abs().max()
-    return f"mamba-ssm and transformers, float32: {same}/{len(requests)} answers equal, logits within {difference:.1e}"
+    difference = (logits[0] - logits[1]).abs()
+    best, second = logits[1].topk(2).values.unbind(dim=-1)
+    other = logits[0].argmax(dim=-1) != logits[1].argmax(dim=-1)
+    noise = torch.maximum(
+        4 * difference.square().mean().sqrt(), 2 * torch.finfo(getattr(torch, dtype)).eps * best.abs()
+    )
+    ties = other & (best - second <= noise)
+    return (
+        f"mamba-ssm and transformers, {dtype}: {same}/{len(requests)} answers equal; of {len(other)} tokens "
+        f"{int(other.sum())} are chosen otherwise, {int(ties.sum())} of them at a tie; logits up to "
+        f"{logits[1].abs().max():.3g} differ by {difference.mean():.1e} on average and {difference.max():.1e} at most"
+    )
 
 
 if __name__ == "__main__":

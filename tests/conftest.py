@@ -15,6 +15,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before any test imports huggingface_hub, w
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("cuda") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("it needs a GPU: make gpu")
+
+
 def _succeed(*command: str) -> None:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -12,11 +12,13 @@ MODELS_IN_REGISTRY = """
 import json
 from lm_eval.api.registry import get_model, model_registry
 get_model("dummy")  # one of lm-eval's own
-print(json.dumps({name: target for name, target in model_registry.items() if "mamba_ssm" in name or "pythia" in name}))
+ours = ("mamba_ssm", "pythia", "copy_")
+print(json.dumps({name: target for name, target in model_registry.items() if any(part in name for part in ours)}))
 """
 
 OURS = {
     "mamba_ssm": "copy_eval.model_adapters.mamba:MambaLM",
+    "copy_hf": "copy_eval.model_adapters.pythia:PythiaLM",
     "pythia": "copy_eval.model_adapters.pythia:PythiaLM",
     "copy_eval_mamba_ssm": "copy_eval.model_adapters.mamba:MambaLM",
     "copy_eval_pythia": "copy_eval.model_adapters.pythia:PythiaLM",

@@ -42,7 +42,11 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 def blocks(page: Path, language: str) -> list[str]:
     """The fenced blocks of a page that are in one language."""
-    return [text for found, text in _BLOCK.findall(page.read_text()) if found == language]
+    return blocks_of(page.read_text(), language)
+
+
+def blocks_of(text: str, language: str) -> list[str]:
+    return [content for found, content in _BLOCK.findall(text) if found == language]
 
 
 def prose(page: Path) -> str:
@@ -313,7 +317,7 @@ def test_the_walk_to_a_new_task_leads_from_its_three_files_to_a_page_and_a_gate(
     assert "passkey, by filler sentences" in printed
     page = (tmp_path / "report" / "index.html").read_text()
     assert "A number stands somewhere among filler sentences; the answer is the number." in page
-    assert "against filler sentences" in page
+    assert "by filler sentences" in page
     names = {file.name for file in (tmp_path / "report").iterdir()}
     assert {"passkey.svg", "depth_passkey.svg", "leaderboard.csv"} <= names
     report = build_report([tmp_path / "results"])
@@ -358,18 +362,31 @@ def test_the_walk_to_a_new_architecture_decodes_as_the_adapter_does():
         assert alone.ended or len(alone.tokens) == 12
 
 
-def test_the_walk_to_a_new_chart_draws_a_line_for_each_model(two_runs):
+def test_the_walk_to_a_new_chart_leads_to_its_files_the_page_and_the_api(two_runs, monkeypatch):
+    from copy_eval.reports import chart, report_files
+    from copy_eval.reports.charts import catalogue
+    from copy_eval.reports.page import sections
     from copy_eval.reports.report import build_report
 
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    [code] = [content for _, content in _BLOCK.findall(text) if "def plot_digits" in content]
-    names: dict = {}
-    exec(code, names)
-    results = build_report([two_runs]).results
-    figure = names["plot_digits"](results[results["metric"] == "digit_accuracy"])
-    [axes] = figure.axes
-    assert {line.get_label() for line in axes.lines} == {"model-a", "model-b"}
-    assert axes.get_xlabel() == "entries in the phonebook"
+    walk = text[text.index("## Walk 3") :]
+    module, entry = blocks_of(walk, "python")
+    names: dict = {"ChartKind": catalogue.ChartKind}
+    exec(module, names)
+    kind = eval(entry, names)
+    charts = (*catalogue.CHARTS, kind)
+    for place in (catalogue, report_files, sections):
+        monkeypatch.setattr(place, "CHARTS", charts)
+    report = build_report([two_runs])
+    files = report_files.render_files(report)
+    for name in re.findall(r"digits\w*\.(?:png|csv)", walk):
+        assert name in files
+    assert b"model-b" in files["digits_phonebook_copy.svg"]
+    assert b"model-b" in files["digits.csv"]
+    page = files["index.html"].decode()
+    assert '<h2 id="digits">Digits</h2>' in page
+    assert "chart-digits-phonebook_copy-1" in page
+    assert chart(report, "digits").to_dict()["encoding"]["x"]["title"] == "entries in the phonebook"
 
 
 def test_the_python_that_is_shown_runs(two_runs, monkeypatch, capsys):

@@ -1,8 +1,8 @@
 """``copy-eval doctor``: says what works here, and what to do about the rest."""
 
 import argparse
+import importlib
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import sys
@@ -124,14 +124,13 @@ def _torch() -> Finding:
 
 
 def _kernels() -> Finding:
-    """Look for the optional CUDA kernels; a Mamba runs without them, so their absence is no fault."""
-    packages = {"mamba-ssm": "mamba_ssm", "causal-conv1d": "causal_conv1d"}
-    missing = [name for name, module in packages.items() if importlib.util.find_spec(module) is None]
-    if missing:
-        return Finding(
-            f"without {' and '.join(missing)} transformers' Mamba is used; "
-            f"for a CUDA device: pip install --no-build-isolation {' '.join(missing)}"
-        )
+    """Import the optional CUDA kernels; a Mamba runs without them, so their absence is no fault."""
+    from copy_eval.model_adapters.mamba_kernels import why_no_kernels
+
+    why_not = why_no_kernels()
+    if why_not is not None:
+        return Finding(f"transformers' Mamba is used: {why_not}")
+    packages = ("mamba-ssm", "causal-conv1d")
     return Finding(", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages))
 
 

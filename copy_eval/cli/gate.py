@@ -80,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _update(now: "Evaluation", options: argparse.Namespace) -> int:
+    from copy_eval.reports.frames.result_files import counted
     from copy_eval.reports.gate.baseline import to_json
     from copy_eval.reports.gate.verdicts import UNUSABLE, judge
     from copy_eval.reports.writing.files import write_files
@@ -91,7 +92,7 @@ def _update(now: "Evaluation", options: argparse.Namespace) -> int:
     silent = judged[(judged["verdict"] == UNUSABLE) & judged["length"].notna()]
     unpaired = sum(score.answers is None and not score.over_context for score in now.scores)
     hint = f"; {unpaired} without samples, for which comparisons are unpaired (--log_samples)" if unpaired else ""
-    print(f"wrote {options.baseline}: {now.label}, {len(now.scores)} lengths{hint}")
+    print(f"wrote {options.baseline}: {now.label}, {counted(len(now.scores), 'length')}{hint}")
     if len(silent):
         named = ", ".join(silent["task_name"])
         print(f"too few prompts or right answers for any drop to be significant, evaluate more: {named}")

@@ -1,4 +1,4 @@
-"""``copy-eval report``: result files of lm-eval in; tables, CSV, plots and a page out."""
+"""``copy-eval report``: result files of lm-eval in; tables, CSV, charts and a page out."""
 
 import argparse
 from pathlib import Path
@@ -6,14 +6,15 @@ from typing import Any
 
 _DESCRIPTION = """\
 Read lm-eval's result files and write leaderboard.csv, accuracy_by_length.csv, wrong_answers.csv, tables.md, tables.tex,
-plots (PNG and SVG) and index.html. The same measurement twice counts once: the run with most prompts, of these the
-newest. A model that was loaded or prompted in several ways has a row for each. Runs that logged
-their samples (lm_eval --log_samples) also give heat maps by the depth of the phonebook entry."""
+charts (PNG, SVG and PDF) and index.html. The same measurement twice counts once: the run with most prompts, of these
+the newest. A model that was loaded or prompted in several ways has a row for each. Runs that logged their samples
+(lm_eval --log_samples) also give heat maps by the depth of the phonebook entry. What an earlier report left in the
+folder, and this one does not write, is removed."""
 
 
 def add_parser(subcommands: Any) -> None:
     """Add the subcommand."""
-    parser = subcommands.add_parser("report", help="leaderboard, tables, plots and a page", description=_DESCRIPTION)
+    parser = subcommands.add_parser("report", help="leaderboard, tables, charts and a page", description=_DESCRIPTION)
     parser.add_argument(
         "results", nargs="+", type=Path, help="folders or files that lm_eval wrote to its --output_path"
     )
@@ -26,18 +27,19 @@ def add_parser(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the tables and write the files of the report."""
-    # pandas and matplotlib take seconds to import: only this subcommand pays for them.
+    # pandas and Altair take seconds to import: only this subcommand pays for them.
     from copy_eval.reports.report import build_report
-    from copy_eval.reports.report_files import render_files
-    from copy_eval.reports.writing.files import write_files
+    from copy_eval.reports.report_files import render_files, write_report
     from copy_eval.reports.writing.formats import to_terminal
     from copy_eval.reports.writing.tables import accuracy_tables, leaderboard_table
 
     report = build_report(options.results, options.pool)
-    files = write_files(options.out, render_files(report))
+    written, removed = write_report(options.out, render_files(report))
     tables = [*accuracy_tables(report), leaderboard_table(report)]
     for table in tables:
         print(to_terminal(table))
     print("\n".join(dict.fromkeys(note for table in tables for note in table.notes)) + "\n")
-    print("\n".join(f"wrote {file}" for file in files))
+    print("\n".join(f"wrote {file}" for file in written))
+    for file in removed:
+        print(f"removed {file}, of an earlier report")
     return 0

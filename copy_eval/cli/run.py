@@ -63,7 +63,7 @@ def add_parser(subcommands: Any) -> None:
         help="evaluate models side by side with Ray, on this machine or the cluster at ADDRESS (auto, HOST:PORT)",
     )
     model = parser.add_argument_group("without a suite")
-    model.add_argument("--model", metavar="ADAPTER", help="pythia, mamba_ssm or another of lm-eval's")
+    model.add_argument("--model", metavar="ADAPTER", help="copy_hf (pythia), mamba_ssm or another of lm-eval's")
     model.add_argument("--pretrained", metavar="NAME", help="hub id, folder, or packaged checkpoint")
     model.add_argument("--revision", nargs="+", metavar="NAME", help="one or more revisions on the hub")
     model.add_argument("--dtype", help="of the weights, such as bfloat16")

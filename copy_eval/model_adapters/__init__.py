@@ -1,4 +1,4 @@
-"""The two model adapters, ``--model pythia`` and ``--model mamba_ssm``, and the decoding that they share.
+"""The two model adapters, ``--model copy_hf`` (``pythia``) and ``--model mamba_ssm``, and the decoding that they share.
 
 From the arguments to a model: ``arguments``, ``checkpoints`` and ``loading``; ``state_spaces_layout`` for those of
 state-spaces/mamba.

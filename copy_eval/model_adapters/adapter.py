@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,19 +22,42 @@ from copy_eval.checkpoint_fingerprint import fingerprint_model
 from copy_eval.errors import UserError, first_line
 from copy_eval.model_adapters.decoding import Answer, Run, StopRule, decode_greedily
 from copy_eval.model_adapters.drafting import Trust
-from copy_eval.model_adapters.loading import CheckedLM
+from copy_eval.model_adapters.loading import CheckedLM, stated_context
 from copy_eval.over_context import refuse_over_context
 
 _log = logging.getLogger(__name__)
 
-_GREEDY = {"do_sample", "temperature"}
-"""Generation arguments that, with ``do_sample`` false, leave plain greedy decoding."""
-
-_NEUTRAL = _GREEDY | {
-    "_from_model_config", "transformers_version", "bos_token_id", "eos_token_id", "pad_token_id", "use_cache",
-    "max_length", "max_new_tokens", "top_k", "top_p", "min_p", "typical_p",
+_NEUTRAL = {
+    # How to sample, which greedy decoding does not.
+    "do_sample", "temperature", "top_k", "top_p", "top_h", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff",
+    "renormalize_logits",
+    # How a beam search ends and sorts its beams; without ``num_beams`` there is none.
+    "length_penalty", "early_stopping",
+    # How answers are computed.
+    "use_cache", "disable_compile", "compile_config", "prefill_chunk_size", "low_memory",
+    "num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold",
+    "prompt_lookup_num_tokens", "max_matching_ngram_size",
 }  # fmt: skip
-"""Entries of a checkpoint's ``generation_config.json`` that do not change greedy decoding."""
+"""Generation arguments that leave plain greedy decoding whatever their value."""
+
+_OFF: Mapping[str, tuple[Any, ...]] = {
+    "cache_implementation": ("dynamic", "dynamic_full", "hybrid", "hybrid_chunked", "sliding_window", "static"),
+    **dict.fromkeys(("repetition_penalty", "encoder_repetition_penalty", "guidance_scale"), (None, 1)),
+    **dict.fromkeys(("num_beams", "num_beam_groups", "num_return_sequences"), (None, 1)),
+}
+"""Generation arguments that leave plain greedy decoding at these values."""
+
+_PRESETS = {
+    # The limit is the request's, and our stop rule knows the tokens that end a text.
+    "max_length", "max_new_tokens", "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id",
+    "output_attentions", "output_hidden_states", "output_scores", "output_logits", "return_dict_in_generate",
+    "_from_model_config", "transformers_version", "trust_remote_code",
+}  # fmt: skip
+"""Entries of a checkpoint's ``generation_config.json`` that leave plain greedy decoding besides."""
+
+
+def _is_neutral(name: str, value: Any) -> bool:
+    return name in _NEUTRAL or value in _OFF.get(name, ())
 
 
 class ExactLM(CheckedLM):
@@ -45,6 +68,9 @@ class ExactLM(CheckedLM):
 
     adapter: str
     """The name after ``--model``, whichever alias was asked for."""
+
+    _batched = True
+    """Whether prompts may share a batch."""
 
     refuses_over_context = True
     """Tells the tasks that no prompt is ever cut here."""
@@ -69,8 +95,11 @@ class ExactLM(CheckedLM):
 
     @property
     def context_length(self) -> int | None:
-        """The most tokens that a prompt and its answer may have together; None for no limit."""
-        return int(self.max_length)
+        """The most tokens that a prompt and its answer may have together; None for no limit.
+
+        Where neither ``max_length=`` nor the checkpoint says anything, as with most recurrent models, there is none.
+        """
+        return self._max_length or stated_context(self.config, self.tokenizer)
 
     def get_model_info(self) -> dict[str, Any]:
         """Return what lm-eval logs of the model, its architecture, what the weights are, and what ran them here."""
@@ -79,7 +108,13 @@ class ExactLM(CheckedLM):
             "model_architecture": self.config.model_type or "state_spaces_hybrid",
             "weights_sha256": self._weights_sha256,
             # Another adapter may have the same name; this is only in the results of ours.
-            "copy_eval": {"adapter": self.adapter, "version": __version__, "context_length": self.context_length},
+            "copy_eval": {
+                "adapter": self.adapter,
+                "version": __version__,
+                "context_length": self.context_length,
+                "batched": self._batched,
+                "drafted": self._trust is not None,
+            },
         }
 
     def _new_run(self, room: int) -> Run:
@@ -198,11 +233,15 @@ class ExactLM(CheckedLM):
         ]
 
     def _is_plain(self, settings: dict[str, Any]) -> bool:
-        asked = settings.keys() - {"until", "max_gen_toks"}
+        if settings["do_sample"]:
+            return False
+        asked = {name: value for name, value in settings.items() if name not in ("until", "max_gen_toks")}
         preset = getattr(self.model, "generation_config", None)
-        # Some entries that are off, such as `output_attentions`, are listed although they are the default.
-        changed = {name for name, value in preset.to_diff_dict().items() if value} if preset is not None else set()
-        return not settings["do_sample"] and asked <= _GREEDY and changed <= _NEUTRAL
+        # Entries that are off, such as `no_repeat_ngram_size` at 0, may be listed all the same.
+        presets = {name: value for name, value in preset.to_diff_dict().items() if value} if preset is not None else {}
+        return all(_is_neutral(name, value) for name, value in asked.items()) and all(
+            name in _PRESETS or _is_neutral(name, value) for name, value in presets.items()
+        )
 
     def _stop_rule(self, until: Sequence[str]) -> StopRule:
         preset = getattr(self.model, "generation_config", None)
@@ -226,19 +265,31 @@ class ExactLM(CheckedLM):
     ) -> list[Answer]:
         options = {name: value for name, value in settings.items() if name not in ("until", "max_gen_toks")}
         whole_length = options.pop("max_length", None)
+        preset = getattr(self.model, "generation_config", None)
+        if getattr(preset, "stop_strings", None):
+            options["tokenizer"] = self.tokenizer
         rule = self._stop_rule(settings["until"])
         answers = []
         for prompt, limit in zip(prompts, limits, strict=True):
             context = torch.tensor([prompt], device=self.device)
-            output = self._model_generate(
-                context,
-                max_length=whole_length or len(prompt) + limit,
-                stop=settings["until"],
-                attention_mask=torch.ones_like(context),
-                **options,
-            )
+            try:
+                output = self._model_generate(
+                    context,
+                    max_length=whole_length or len(prompt) + limit,
+                    stop=settings["until"],
+                    attention_mask=torch.ones_like(context),
+                    # The checkpoint's own would come before `max_length`, and change what is returned.
+                    max_new_tokens=None,
+                    return_dict_in_generate=False,
+                    **options,
+                )
+            except (AttributeError, TypeError) as error:
+                raise UserError(
+                    f"transformers' generate, which decodes here, fails with this {self.config.model_type} "
+                    f"({type(error).__name__}: {first_line(error)})"
+                ) from error
             tokens = output[0, len(prompt) :].tolist()
-            answers.append(Answer(tokens, ended=rule.end_of(tokens) is not None))
+            answers.append(Answer(tokens, ended=len(tokens) < limit or rule.end_of(tokens) is not None))
         return answers
 
     def _text_of(self, tokens: Sequence[int], until: Sequence[str]) -> str:

@@ -104,12 +104,17 @@ def _read_json_object(path: Path) -> dict[str, Any]:
         UserError: if it is not JSON, or something else than an object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_hook=_decode_float)
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a JSON object")
     return content
+
+
+def _decode_float(content: dict[str, Any]) -> Any:
+    """Return the number that transformers 5 writes as an object, since JSON has no infinity; else the object itself."""
+    return float(content["__float__"]) if content.keys() == {"__float__"} else content
 
 
 def is_state_spaces(checkpoint: str, config: dict[str, Any]) -> bool:
@@ -118,13 +123,71 @@ def is_state_spaces(checkpoint: str, config: dict[str, Any]) -> bool:
     Raises:
         UserError: if it is neither.
     """
-    if "model_type" in config:
+    if {"model_type", "auto_map"} & config.keys():
         return False
     if {"d_model", "n_layer", "vocab_size"} <= config.keys():
         return True
     raise UserError(
         f"pretrained={checkpoint}: its config.json is of neither layout, "
         "transformers' (model_type) nor state-spaces' (d_model, n_layer, vocab_size)"
+    )
+
+
+def check_remote_code(checkpoint: str, config: Mapping[str, Any], trusted: bool) -> None:
+    """Refuse a checkpoint whose architecture is code of its own, unless that may run.
+
+    Args:
+        checkpoint: its folder or hub id, for the error line.
+        config: its config.json.
+        trusted: whether ``trust_remote_code=True`` was given.
+
+    Raises:
+        UserError: if transformers does not have the architecture and the code is not trusted.
+    """
+    from transformers import CONFIG_MAPPING
+
+    code = config.get("auto_map", {})
+    if "AutoConfig" in code and not trusted and config.get("model_type") not in CONFIG_MAPPING:
+        raise _distrust(checkpoint, code.get("AutoModelForCausalLM", code["AutoConfig"]))
+
+
+def _distrust(checkpoint: str, reference: str) -> UserError:
+    """Return the error for code that may not run; an entry of ``auto_map`` is ``[repository--]module.Class``."""
+    file = reference.split("--")[-1].split(".")[0] + ".py"
+    return UserError(
+        f"pretrained={checkpoint}: its architecture is code of its own ({file}), which transformers does not have; "
+        "read it, and add trust_remote_code=True to run it"
+    )
+
+
+def check_causal(checkpoint: str, config: Any, trusted: bool) -> None:
+    """Refuse a checkpoint that is no causal language model.
+
+    Args:
+        checkpoint: its folder or hub id, for the error line.
+        config: as transformers reads it.
+        trusted: whether ``trust_remote_code=True`` was given.
+
+    Raises:
+        UserError: if transformers can load it as something else only.
+    """
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    kind = config.model_type or type(config).__name__
+    architecture = ", ".join(config.architectures or []) or "no architecture named"
+    if config.is_encoder_decoder:
+        raise UserError(
+            f"pretrained={checkpoint}: a {kind} ({architecture}) is an encoder and a decoder, not a causal language "
+            "model; --model hf with backend=seq2seq runs it"
+        )
+    own = (getattr(config, "auto_map", None) or {}).get("AutoModelForCausalLM")
+    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING or (own and trusted):
+        return
+    if own:
+        raise _distrust(checkpoint, own)
+    raise UserError(
+        f"pretrained={checkpoint}: a {kind} ({architecture}) is not a causal language model of transformers, the only "
+        "kind that this adapter runs"
     )
 
 

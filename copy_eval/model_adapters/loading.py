@@ -13,10 +13,13 @@ from typing import Any
 import torch
 from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
 from copy_eval.errors import UserError, first_line
 from copy_eval.model_adapters.arguments import choose_device, choose_dtype, is_given, refuse_arguments
 from copy_eval.model_adapters.checkpoints import (
+    check_causal,
+    check_remote_code,
     check_shape,
     is_state_spaces,
     read_config,
@@ -86,13 +89,16 @@ class CheckedLM(HFLM):
             self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
 
     def _get_config(self, pretrained: str, **options: Any) -> None:
+        trusted = bool(options.get("trust_remote_code"))
+        check_remote_code(pretrained, self._config_json, trusted)
         try:
             super()._get_config(pretrained, **options)
-        except ValueError as error:
-            kind = self._config_json["model_type"]
+        except (OSError, ValueError, ImportError) as error:
+            kind = self._config_json.get("model_type", "model of its own")
             raise UserError(
                 f"pretrained={pretrained}: this transformers cannot load a {kind} ({first_line(error)})"
             ) from error
+        check_causal(pretrained, self._config, trusted)
 
     def _create_tokenizer(self, pretrained: Any, tokenizer: Any, **options: Any) -> None:
         if tokenizer and tokenizer != pretrained:
@@ -121,18 +127,35 @@ class CheckedLM(HFLM):
             raise UserError(refuse_pickle(f"pretrained={pretrained}")) from error
         except (OSError, ValueError, ImportError) as error:
             raise UserError(f"pretrained={pretrained}: {first_line(error)}") from error
-        except TypeError as error:
-            if "unexpected keyword argument" not in str(error):
-                raise
-            raise UserError(
-                f"pretrained={pretrained}: transformers refuses an argument ({first_line(error)})"
-            ) from error
+        except (AttributeError, TypeError) as error:
+            if "unexpected keyword argument" in str(error):
+                raise UserError(
+                    f"pretrained={pretrained}: transformers refuses an argument ({first_line(error)})"
+                ) from error
+            if "auto_map" in self._config_json:
+                raise UserError(
+                    f"pretrained={pretrained}: its own code fails with this transformers ({first_line(error)})"
+                ) from error
+            raise
         loaded: Any = self.model
         self._model, found = loaded
         for name, in_file, in_config in sorted(found["mismatched_keys"]):
             check_shape(pretrained, name, in_file, in_config)
         if missing := sorted(found["missing_keys"]):
             raise UserError(f"{pretrained}: the weights lack {missing[0]}, which its config.json asks for")
+        if getattr(self.model.config, "is_decoder", True) is False and _looks_ahead(self.model):
+            raise UserError(
+                f"pretrained={pretrained}: a {self.model.config.model_type} that attends to later tokens, as encoders "
+                "do; one that was trained as a causal language model says so by is_decoder in its config.json"
+            )
+
+
+@torch.no_grad()
+def _looks_ahead(model: PreTrainedModel) -> bool:
+    """Tell whether another last token changes what a model says before it."""
+    tokens = torch.tensor([[1, 2, 3, 4, 5], [1, 2, 3, 4, 6]], device=model.device)
+    first, second = model(input_ids=tokens).logits[:, :-1].float()
+    return not torch.allclose(first, second, rtol=0.05, atol=0.05 * float(first.std()))
 
 
 def _add_peft_weights(model: PreTrainedModel, source: str, revision: str, vocabulary: int) -> Any:
@@ -161,6 +184,32 @@ def _add_peft_weights(model: PreTrainedModel, source: str, revision: str, vocabu
     except (OSError, ValueError, RuntimeError, UserWarning) as error:
         what = " ".join(str(error).split())
         raise UserError(f"peft={source}: {what[:300]}") from error
+
+
+_CONTEXT_ENTRIES = (
+    "n_positions", "max_position_embeddings", "n_ctx", "max_seq_len", "seq_length", "max_sequence_length",
+    "model_max_length",
+)  # fmt: skip
+"""Under which names a config states the context."""
+
+
+def stated_context(config: Any, tokenizer: Any) -> int | None:
+    """Return the context that a checkpoint states, in tokens; None if it states none.
+
+    lm-eval looks in the same places and takes 2,048 where it finds nothing.
+
+    Args:
+        config: the model's; of a composite one, that of its text model counts first.
+        tokenizer: states a ``model_max_length``, a huge one if its files do not.
+    """
+    for part in (config.get_text_config(), config):
+        for name in _CONTEXT_ENTRIES:
+            length = getattr(part, name, None)
+            # XLNet has -1 for no limit, and RWKV's `context_length` is that of a single pass in training.
+            if isinstance(length, int) and length > 0 and part.attribute_map.get(name) != "context_length":
+                return length
+    length = int(tokenizer.model_max_length)
+    return length if length < VERY_LARGE_INTEGER else None
 
 
 def _refuse_virtual_tokens(model: Any) -> None:

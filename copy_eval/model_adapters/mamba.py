@@ -1,5 +1,6 @@
 """``--model mamba_ssm``: Mamba and Mamba-2, in the state-spaces layout or that of transformers."""
 
+import importlib.metadata
 import logging
 from collections.abc import Sequence
 from typing import Any, cast
@@ -7,14 +8,15 @@ from typing import Any, cast
 import torch
 from transformers import Mamba2Config, MambaConfig, PretrainedConfig
 
-from copy_eval.errors import UserError
+from copy_eval.errors import UserError, first_line
+from copy_eval.model_adapters import mamba_kernels
 from copy_eval.model_adapters.adapter import ExactLM
 from copy_eval.model_adapters.arguments import is_given
 from copy_eval.model_adapters.checkpoints import find_file, read_weights
 from copy_eval.model_adapters.decoding import Answer, Run
 from copy_eval.model_adapters.drafting import Trust
 from copy_eval.model_adapters.mamba_forward import empty_states, find_state_space_model, logits_of, take_in
-from copy_eval.model_adapters.mamba_kernels import KernelRun, StepGraphs, build_kernel_model, have_kernels
+from copy_eval.model_adapters.mamba_kernels import KernelRun, StepGraphs
 from copy_eval.model_adapters.mamba_run import MambaRun
 from copy_eval.model_adapters.state_spaces_layout import (
     build_transformers_model,
@@ -31,6 +33,9 @@ _OF_STATE_SPACES = {"revision", "subfolder", "dtype", "trust_remote_code", "gpus
 
 PILE_TOKENIZER = "EleutherAI/gpt-neox-20b"
 """The tokenizer of every state-spaces checkpoint; their repositories carry none."""
+
+_TRIAL = "James Smith: 6093237777\nMary Lopez: 8323456789\n\nJames Smith:"
+"""A prompt on which the kernels are compared with transformers' Mamba before they are used."""
 
 
 class MambaLM(ExactLM):
@@ -63,33 +68,47 @@ class MambaLM(ExactLM):
         self._use_kernels, self._is_hf = use_kernels, is_hf
         self._mixed_precision = options.get("mixed_precision_dtype")
         super().__init__(pretrained, **options)
-        if self._kernels and not is_hybrid(self._config_json):  # whose states grow
-            self._step_graphs = StepGraphs(self.model, self.device)
 
     @property
     def context_length(self) -> int | None:
         """``max_length=`` where it is given: a state has no positions to run out of."""
         return self._max_length or None
 
+    def get_model_info(self) -> dict[str, Any]:
+        """Return what lm-eval logs of the model, and the kernels that ran it (None for transformers' Mamba)."""
+        info = super().get_model_info()
+        info["copy_eval"]["kernels"] = None
+        if self._kernels:
+            info["copy_eval"]["kernels"] = f"mamba-ssm {importlib.metadata.version('mamba-ssm')}"
+            info["model_dtype"] = next(self.model.parameters()).dtype  # mamba-ssm's model has no such attribute
+        return info
+
     def _get_config(self, pretrained: str, **options: Any) -> None:
         if self._is_hf is not None and self._is_hf == self._state_spaces:
             layout = "the state-spaces layout" if self._state_spaces else "transformers' layout"
             raise UserError(f"is_hf={self._is_hf}: config.json has {layout}; leave is_hf out")
-        on_cuda = self.device.type == "cuda"
-        self._kernels = self._use_kernels and on_cuda and have_kernels()
-        if on_cuda and not have_kernels():
-            _log.warning(
-                "mamba-ssm is not installed: transformers' Mamba runs instead, with the same results but slower; "
-                "pip install --no-build-isolation mamba-ssm causal-conv1d"
-            )
-        if self._kernels and is_hybrid(self._config_json):
+        hybrid = is_hybrid(self._config_json)
+        asked = self._use_kernels and self.device.type == mamba_kernels.DEVICE_TYPE
+        why_not = self._why_no_kernels() if asked else None
+        self._kernels = asked and why_not is None
+        if hybrid and why_not is not None:
+            raise UserError(f"{pretrained}: its attention or MLP layers run in mamba-ssm's kernels only: {why_not}")
+        if why_not is not None:
+            _fall_back(why_not)
+        if self._kernels and hybrid:
             self._config = PretrainedConfig()
         elif self._state_spaces:
             self._config = translate_config(self._config_json, pretrained)
-        elif self._config_json["model_type"] in ("mamba", "mamba2"):
+        elif self._config_json.get("model_type") in ("mamba", "mamba2"):
             super()._get_config(pretrained, **options)
         else:
-            raise UserError(f"pretrained={pretrained}: a {self._config_json['model_type']} model; use --model pythia")
+            kind = self._config_json.get("model_type", "model with code of its own")
+            raise UserError(f"pretrained={pretrained}: neither Mamba nor Mamba-2 ({kind}); use --model copy_hf")
+
+    def _why_no_kernels(self) -> str | None:
+        if self._mixed_precision is not None:
+            return f"they step in one dtype, and mixed_precision_dtype={self._mixed_precision} asks for a second"
+        return mamba_kernels.why_no_kernels(attention=bool(self._config_json.get("attn_layer_idx")))
 
     def _create_tokenizer(self, pretrained: Any, tokenizer: Any, **options: Any) -> None:
         if self._state_spaces and not tokenizer:
@@ -99,18 +118,17 @@ class MambaLM(ExactLM):
         super()._create_tokenizer(pretrained, tokenizer, **options)
 
     def _create_model(self, pretrained: str, **options: Any) -> None:
-        if self._kernels and self._mixed_precision is not None:
-            raise UserError(
-                f"mixed_precision_dtype={self._mixed_precision}: mamba-ssm's kernels step in one dtype; "
-                "use dtype=, or add use_kernels=False"
-            )
-        if self._kernels and options["peft"]:
-            if is_hybrid(self._config_json):
-                raise UserError(f"peft={options['peft']}: mamba-ssm's own model, the only one for hybrids, takes none")
-            self._kernels = False  # PEFT wraps the modules of transformers' model
+        hybrid = is_hybrid(self._config_json)
+        if hybrid and options["peft"]:
+            raise UserError(f"peft={options['peft']}: mamba-ssm's own model, the only one for hybrids, takes none")
         super()._create_model(pretrained, **options)
-        if not self._state_spaces:
-            self._kernels = self._kernels and self._move_into_kernels(pretrained)
+        if next(self.model.parameters()).dtype == torch.float64:
+            raise UserError("dtype=float64: a Mamba's recurrence is computed in float32 here; use dtype=float32")
+        if self._kernels and not hybrid:
+            why_not = self._move_into_kernels(pretrained)
+            self._kernels = why_not is None
+            if why_not is not None:
+                _fall_back(why_not)
 
     def _load_weights(self, pretrained: str, **options: Any) -> None:
         if not self._state_spaces:
@@ -125,25 +143,48 @@ class MambaLM(ExactLM):
         tensors = read_weights(pretrained, options["revision"], options["subfolder"])
         dtype = options["dtype"]
         if dtype == "auto":
-            dtype = next(iter(tensors.values())).dtype
-        if self._kernels:
-            self._model = build_kernel_model(self._config_json, tensors, self.device, dtype, pretrained)
+            # The tensors of the recurrence are float32 in many a checkpoint in half precision.
+            dtype = tensors.get("backbone.embedding.weight", next(iter(tensors.values()))).dtype
+        if is_hybrid(self._config_json):
+            self._model = mamba_kernels.build_kernel_model(self._config_json, tensors, self.device, dtype, pretrained)
+            trial = self.tokenizer(_TRIAL, return_tensors="pt").input_ids
+            why_not = mamba_kernels.find_difference(self._model, None, trial, expected=None)
+            if why_not is not None:
+                raise UserError(f"{pretrained}: mamba-ssm's own model answers wrongly here ({why_not})")
         else:
             for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
                 setattr(self._config, name, getattr(self.tokenizer, name))
             config = cast("MambaConfig | Mamba2Config", self._config)
             self._model = build_transformers_model(config, tensors, dtype, pretrained).to(self.device)
 
-    def _move_into_kernels(self, pretrained: str) -> bool:
-        """Put transformers' model into mamba-ssm's; return whether it is one that mamba-ssm has."""
-        model = find_state_space_model(self._model)
-        config = None if model is None else translate_back(model.config)
-        if model is not self._model or config is None:  # spread over devices, or other
-            return False
-        tensors = name_as_state_spaces(model.state_dict())
-        self._model = build_kernel_model(config, tensors, self.device, model.dtype, pretrained)
+    def _move_into_kernels(self, pretrained: str) -> str | None:
+        """Put transformers' model into mamba-ssm's, and try that on a prompt; return why it stays as it was."""
+        model: Any = find_state_space_model(self._model)
+        if model is None or model is not self._model:
+            return "they take neither a model that PEFT wraps nor one that is spread over devices"
+        config = translate_back(model.config)
+        if config is None:
+            return "they know one norm epsilon, activation and range of step sizes, and config.json asks for others"
+        trial = self.tokenizer(_TRIAL, return_tensors="pt").input_ids
+        with torch.no_grad():
+            hidden, _ = take_in(model, trial.to(self.device), empty_states(model, 1))
+            expected = logits_of(model, hidden)[0]
+        model.to("cpu")  # so that the device holds the weights once
+        try:
+            tensors = name_as_state_spaces(model.state_dict())
+            moved = mamba_kernels.build_kernel_model(config, tensors, self.device, model.dtype, pretrained)
+            step_graphs = StepGraphs(moved, self.device)
+            why_not = mamba_kernels.find_difference(moved, step_graphs, trial, expected)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - each kernel refuses the shapes that it was not written for
+            why_not = first_line(error)
+        if why_not is not None:
+            model.to(self.device)
+            return why_not
+        self._model, self._step_graphs = moved, step_graphs
         self._model.generation_config = model.generation_config
-        return True
+        return None
 
     def _model_call(self, inps: torch.Tensor, *tensors: Any, **options: Any) -> torch.Tensor:
         model = find_state_space_model(self.model)
@@ -177,3 +218,7 @@ class MambaLM(ExactLM):
         if self._kernels:
             raise UserError("mamba-ssm's kernels decode greedily only; add use_kernels=False to sample or search")
         return super()._decode_with_transformers(prompts, limits, settings)
+
+
+def _fall_back(why: str) -> None:
+    _log.warning("transformers' Mamba runs instead of mamba-ssm's kernels, with the same results but slower: %s", why)

@@ -8,6 +8,7 @@ Evaluation and training share this pass. Mamba-1's scan is a parameter of it, be
 gradient; that of Mamba-2 is transformers'.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias, cast
@@ -177,9 +178,9 @@ def _many_steps(
     tokens = u.shape[1]
     # The work grows with the chunk, so a short draft gets a short one; a power of two for the kernel that CUDA has.
     chunk = min(mixer.chunk_size, max(16, 1 << (tokens - 1).bit_length()))
-    seen, after = mamba2_chunk_scan(
-        u, steps, decay_rates, b, c, chunk_size=chunk, initial_states=hidden, return_final_states=True
-    )
+    # Where mamba-ssm is installed, transformers puts its kernel there, whatever the device.
+    scan = mamba2_chunk_scan if u.is_cuda else inspect.unwrap(mamba2_chunk_scan)
+    seen, after = scan(u, steps, decay_rates, b, c, chunk_size=chunk, initial_states=hidden, return_final_states=True)
     return seen, after
 
 

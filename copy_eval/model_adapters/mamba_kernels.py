@@ -5,24 +5,49 @@ it was captured with, so each has its own tokens and states, and a batch's state
 ``generate(cg=True)`` does the same for one fixed batch; here rows come and go.
 """
 
-import importlib.util
+import importlib
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, TypeAlias
 
 import torch
+from torch.nn import functional
 
+from copy_eval.errors import UserError, first_line
 from copy_eval.model_adapters.checkpoints import load_checked
+from copy_eval.model_adapters.state_spaces_layout import FLOAT32
 
 _log = logging.getLogger(__name__)
+
+DEVICE_TYPE = "cuda"
+"""Of the device that the kernels run on."""
 
 LayerStates: TypeAlias = Mapping[int, tuple[torch.Tensor, ...]]
 """The states of the convolution and of the recurrence, [row, …] each, by the number of their layer."""
 
+_NOISE = {torch.float32: 0.01}
+"""Root-mean-square difference, as a share of the standard deviation, that rounding explains: in float32 Triton
+multiplies in TF32, which has 10 bits."""
+_NOISE_OF_HALF_PRECISION = 0.1
 
-def have_kernels() -> bool:
-    """Tell whether mamba-ssm and causal-conv1d are installed (they run on CUDA only)."""
-    return all(importlib.util.find_spec(package) for package in ("mamba_ssm", "causal_conv1d"))
+
+def why_no_kernels(attention: bool = False) -> str | None:
+    """Return why the kernels cannot be imported here, None where they can.
+
+    Args:
+        attention: whether there are attention layers; mamba-ssm steps them rightly with flash_attn only.
+    """
+    # Each build fits one PyTorch, and mamba-ssm 2.2 does not fit transformers 5: that a package is there says little.
+    packages = {"causal-conv1d": "causal_conv1d", "mamba-ssm": "mamba_ssm.models.mixer_seq_simple"}
+    for package, module in (packages | ({"flash-attn": "flash_attn"} if attention else {})).items():
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # noqa: BLE001 - a build for another PyTorch or without CUDA fails in many ways
+            if getattr(error, "name", None) == module.partition(".")[0]:
+                return f"{package} is not installed; pip install --no-build-isolation {' '.join(packages)}"
+            return f"{package} cannot be imported ({first_line(error)})"
+    return None
 
 
 def build_kernel_model(
@@ -36,15 +61,104 @@ def build_kernel_model(
 
     mamba-ssm's ``from_pretrained`` is not used: it knows no revision and, with an old PyTorch, unpickles code.
 
+    Args:
+        config: in the state-spaces layout; a key that mamba-ssm does not know is left out, as without kernels.
+        tensors: by their names in that layout; those of the recurrence keep their dtype.
+        device: takes the model.
+        dtype: of the other tensors.
+        source: the checkpoint, for the error line.
+
     Raises:
-        UserError: if the tensors do not fit the config.
+        UserError: if the tensors do not fit the config, or mamba-ssm cannot build it.
     """
     from mamba_ssm.models.config_mamba import MambaConfig
     from mamba_ssm.models.mixer_seq_simple import MambaLMHeadModel
+    from mamba_ssm.modules.mha import MHA
 
-    model: torch.nn.Module = MambaLMHeadModel(MambaConfig(**config), device=device, dtype=dtype)
+    known = {field.name for field in fields(MambaConfig)}
+    own = MambaConfig(**{key: value for key, value in config.items() if key in known and value is not None})
+    if own.tie_embeddings and "backbone.embedding.weight" in tensors:
+        tensors = {**tensors, "lm_head.weight": tensors["backbone.embedding.weight"]}
+    try:
+        model: torch.nn.Module = MambaLMHeadModel(own, device=device, dtype=dtype)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise UserError(f"{source}: mamba-ssm refuses its config.json ({first_line(error)})") from error
     load_checked(model, tensors, source, assign=False)
-    return model
+    for name, parameter in model.named_parameters():
+        if name.endswith(FLOAT32):
+            parameter.data = tensors[name].to(device, torch.float32)
+    for module in model.modules():
+        if isinstance(module, MHA) and module.d_conv > 0:
+            module.register_forward_hook(_keep_what_was_convolved, with_kwargs=True)
+    return model.eval()
+
+
+def _keep_what_was_convolved(attention: Any, inputs: Any, options: Mapping[str, Any], _: Any) -> None:
+    """Mend the state after a prefill: mamba-ssm's attention keeps the convolution's output (its pull request 1027)."""
+    params = options["inference_params"]
+    if params is not None and params.seqlen_offset == 0:
+        state = params.key_value_memory_dict[attention.layer_idx][1]
+        last = attention.in_proj(inputs[0][:, -attention.d_conv :])[..., : state.shape[1]].transpose(1, 2)
+        state.copy_(functional.pad(last, (attention.d_conv - last.shape[-1], 0)))
+
+
+def new_parameters(model: torch.nn.Module, room: int) -> Any:
+    """Return what mamba-ssm keeps of one row: states before any token, and room for as many tokens as asked for.
+
+    It would create the recurrence's state in the model's dtype; float32 halves the error of a model in half precision.
+    """
+    from mamba_ssm.utils.generation import InferenceParams
+
+    params = InferenceParams(max_seqlen=room, max_batch_size=1)
+    backbone: Any = model.backbone
+    for layer, block in enumerate(backbone.layers):
+        if hasattr(block.mixer, "step"):  # the cache of an attention layer is left to it
+            conv, state = block.allocate_inference_cache(1, room)
+            params.key_value_memory_dict[layer] = (conv, state.float())
+    return params
+
+
+@torch.no_grad()
+def find_difference(
+    model: torch.nn.Module, step_graphs: "StepGraphs | None", tokens: torch.Tensor, expected: torch.Tensor | None
+) -> str | None:
+    """Run a short text through every way that leads through mamba-ssm's model, and compare.
+
+    Args:
+        model: mamba-ssm's.
+        step_graphs: of the model, None where it steps without.
+        tokens: the text [1, token], two tokens at least.
+        expected: the logits after each token [token, vocab]; None for those of a whole pass through the model.
+
+    Returns:
+        What differs by more than rounding, None for nothing.
+    """
+    weight = next(model.parameters())
+    tokens, half = tokens.to(weight.device), tokens.shape[1] // 2
+    whole = model(tokens).logits[0]
+    expected = whole if expected is None else expected.to(weight.device)
+
+    params = new_parameters(model, tokens.shape[1])
+    logits = [model(tokens[:, :half], inference_params=params, num_last_tokens=half).logits[0]]
+    states = params.key_value_memory_dict
+    step = None if step_graphs is None else step_graphs.begin(states)
+    for place in range(half, tokens.shape[1]):
+        params.seqlen_offset = place
+        logits.append(model(tokens[:, place : place + 1], inference_params=params, num_last_tokens=1).logits[0])
+
+    compared = {"a whole pass": (whole, expected), "a prefill with steps": (torch.cat(logits), expected)}
+    if step is not None:
+        for token in tokens[0, half:].tolist():
+            step.run([[token]])
+        for layer, state in step.states(1).items():
+            for name, found, wanted in zip(("convolution", "recurrence"), state, states[layer], strict=True):
+                compared[f"the {name} of layer {layer} after captured steps"] = (found, wanted)
+    noise = _NOISE.get(weight.dtype, _NOISE_OF_HALF_PRECISION)
+    for what, (found, wanted) in compared.items():
+        off, deviation = (found.float() - wanted.float()).square().mean().sqrt(), wanted.float().std()
+        if not off <= noise * deviation:  # so that NaN counts too
+            return f"on a prompt to try it, {what} is off by {off:.3g}, at a standard deviation of {deviation:.3g}"
+    return None
 
 
 class Step:
@@ -124,7 +238,7 @@ class StepGraphs:
         self._model = model
         self._steps: dict[int, Step] = {}
         self._pool: Any = None
-        self._captures = device.type == "cuda"
+        self._captures = device.type == DEVICE_TYPE
 
     def begin(self, states: LayerStates) -> Step:
         """Return a step that goes on from copies of these states, until the next one is begun."""
@@ -228,9 +342,7 @@ class KernelRun:
 
     def _prefill(self, text: Sequence[int], last: int) -> tuple[LayerStates, list[int]]:
         """Return the states after a text and the choices after its last tokens."""
-        from mamba_ssm.utils.generation import InferenceParams
-
-        self._params = InferenceParams(max_seqlen=len(text) + self._room, max_batch_size=1)
+        self._params = new_parameters(self._model, len(text) + self._room)
         choices = self._forward(torch.tensor([text], device=self._device), last)[0]
         # Any value above 0 means "step" to a Mamba layer; the attention layers of a hybrid, which is decoded one
         # prompt at a time, need the true one.

@@ -1,11 +1,30 @@
 """``--model pythia``: Pythia, and any other causal language model in transformers' layout."""
 
+import logging
+from collections.abc import Sequence
 from typing import Any
+
+import torch
+from transformers import PreTrainedModel
 
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.adapter import ExactLM
 from copy_eval.model_adapters.attention import AttentionRun
-from copy_eval.model_adapters.decoding import Run
+from copy_eval.model_adapters.caches import growing_cache, is_recurrent
+from copy_eval.model_adapters.decoding import Answer, Run
+from copy_eval.model_adapters.forward import CachedModel
+from copy_eval.model_adapters.hybrid import HybridRun
+from copy_eval.model_adapters.rope import find_changing_rope
+from copy_eval.model_adapters.self_test import Capabilities, LogitsRun, find_capabilities
+
+_log = logging.getLogger(__name__)
+
+_TEST_TEXT = (
+    "In 1815, the 3 sisters Ada, Beth and Carol Weber walked 27 miles from Graz to the old mill by the river; "
+    "their numbers were 8323456789 and 6093237777. Why? Nobody knows, but the quick brown fox saw them: "
+    "'We shall return before winter', said the youngest, and closed the green door behind her."
+)
+"""What the self-test takes its tokens from."""
 
 
 class PythiaLM(ExactLM):
@@ -13,14 +32,98 @@ class PythiaLM(ExactLM):
 
     adapter = "pythia"
 
+    def __init__(self, pretrained: str | PreTrainedModel, **options: Any) -> None:
+        """Load a checkpoint and find out how it can be decoded.
+
+        Args:
+            pretrained: see ``ExactLM``, as for ``options``.
+            options: the other arguments.
+
+        Raises:
+            UserError: if an argument or the checkpoint is not usable.
+        """
+        super().__init__(pretrained, **options)
+        self._cached_model = CachedModel(self.model, self.device)
+        self._rope = find_changing_rope(self._cached_model.config)
+        self._capabilities = self._test_itself()
+        self._batched = self._capabilities.batched
+        if not self._capabilities.drafted:
+            self._trust = None
+
+    def _test_itself(self) -> Capabilities:
+        longest = min(int(self.max_length), self._rope.length if self._rope is not None else int(self.max_length))
+        text = self.tok_encode(_TEST_TEXT, add_special_tokens=False) or [self.prefix_token_id]
+        # What a cache of another kind chooses among its slots, such as a sparse attention, shows in long texts only.
+        known = growing_cache(self._cached_model.config) is not None
+        drafts = self._trust is not None
+        if "indexed_attention" in (getattr(self._cached_model.config, "layer_types", None) or ()):
+            # Only beyond some thousand tokens, where the test does not reach, does the indexer leave any key out.
+            _log.warning("transformers' generate answers, one prompt at a time: an indexer would pick padding as keys")
+            return Capabilities()
+        with self._autocast():
+            found = find_capabilities(
+                self._cached_model, self._new_batch, text, longest, batches=known, drafts=known and drafts
+            )
+        if not found.stepwise:
+            _log.warning(
+                "transformers' generate answers, one prompt at a time: the self-test failed with this model's cache"
+            )
+            return found
+        unused = [] if found.batched else ["batches"]
+        unused += [] if found.drafted or not drafts else ["drafts"]
+        if unused:
+            _log.warning("this model is run without %s, which would change its answers", " and ".join(unused))
+        return found
+
+    def _new_batch(self, takes_drafts: bool) -> LogitsRun:
+        model, pad_token = self._cached_model, self.tokenizer.pad_token_id
+        cache = growing_cache(model.config)
+        if cache is None or is_recurrent(cache):
+            return HybridRun(model, pad_token, takes_drafts and cache is not None)
+        return AttentionRun(model, pad_token, self.context_length, takes_drafts)
+
     def _get_config(self, pretrained: str, **options: Any) -> None:
         if self._state_spaces:
             raise UserError(f"pretrained={pretrained}: a checkpoint in the state-spaces layout; use --model mamba_ssm")
         super()._get_config(pretrained, **options)
 
     def _new_run(self, room: int) -> Run:  # noqa: ARG002
-        return AttentionRun(self.model, self.device, self.tokenizer.pad_token_id)
+        return self._new_batch(self._capabilities.drafted)
+
+    def _rows_per_batch(self) -> int:
+        return super()._rows_per_batch() if self._batched else 1
 
     def _is_plain(self, settings: dict[str, Any]) -> bool:
-        # A recurrent or hybrid model cannot be padded; transformers' generate runs it, a prompt at a time.
-        return not getattr(self.model, "_is_stateful", False) and super()._is_plain(settings)
+        return self._capabilities.stepwise and super()._is_plain(settings)
+
+    def _decode_greedily(
+        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], settings: dict[str, Any]
+    ) -> list[Answer]:
+        if self._rope is None:
+            return super()._decode_greedily(prompts, limits, settings)
+        answers: dict[int, Answer] = {}
+        groups: dict[bool | None, list[int]] = {
+            True: [],
+            False: [],
+            None: [],
+        }  # short, long, and one becoming the other
+        for row, (prompt, limit) in enumerate(zip(prompts, limits, strict=True)):
+            settled = self._rope.is_settled(len(prompt), limit)
+            groups[len(prompt) <= self._rope.length if settled else None].append(row)
+        for kind, rows in groups.items():
+            if rows:
+                decode = self._decode_across if kind is None else super()._decode_greedily
+                some = decode([prompts[row] for row in rows], [limits[row] for row in rows], settings)
+                answers |= zip(rows, some, strict=True)
+        return [answers[row] for row in range(len(prompts))]
+
+    def _decode_across(
+        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], settings: dict[str, Any]
+    ) -> list[Answer]:
+        """Decode prompts whose frequencies change on the way, as transformers does."""
+        answers = []
+        for prompt, limit in zip(prompts, limits, strict=True):
+            # A dynamic rope keeps the frequencies of the longest text so far, and forgets them at a short one.
+            self._model_call(torch.tensor([prompt[:1]], device=self.device))
+            answers += self._decode_with_transformers([prompt], [limit], settings)
+        return answers

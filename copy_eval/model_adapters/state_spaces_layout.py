@@ -45,9 +45,9 @@ _SETTLED = {"d_ssm": None, "D_has_hdim": False, "rmsnorm": True, "norm_before_ga
 _NO_LIMITS = (0.0, float("inf"))
 """Of the step size: the default on both sides."""
 
-_FLOAT32 = ("A_log", ".D", "dt_bias")
-"""The recurrence's own parameters stay float32 in half-precision models: rounding them shifts every decay (mamba-ssm
-too creates ``A_log`` and ``D`` in float32)."""
+FLOAT32 = ("A_log", ".D", "dt_bias")
+"""The recurrence's own parameters stay float32 in half-precision models: rounding them shifts every decay. mamba-ssm
+itself rounds ``A_log`` and ``dt_bias`` of Mamba-2."""
 
 
 def is_hybrid(config: Mapping[str, Any]) -> bool:
@@ -136,7 +136,7 @@ def build_transformers_model(
     named = {name.replace("backbone.embedding.", "backbone.embeddings."): tensor for name, tensor in tensors.items()}
     if config.tie_word_embeddings and "backbone.embeddings.weight" in named:
         named["lm_head.weight"] = named["backbone.embeddings.weight"]
-    named = {name: tensor.to(torch.float32 if name.endswith(_FLOAT32) else dtype) for name, tensor in named.items()}
+    named = {name: tensor.to(torch.float32 if name.endswith(FLOAT32) else dtype) for name, tensor in named.items()}
     with torch.device("meta"):
         model = MambaForCausalLM(config) if isinstance(config, MambaConfig) else Mamba2ForCausalLM(config)
     load_checked(model, named, source, assign=True)

@@ -1,4 +1,4 @@
-"""Everything that a report shows, computed once; tables, plots and the page only lay it out."""
+"""Everything that a report shows, computed once; tables, charts and the page only lay it out."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,10 @@ from copy_eval.reports.statistics.summaries import leaderboard, wrong_answers
 
 @dataclass(frozen=True)
 class Report:
-    """The frames of a report; each function that makes one describes its columns."""
+    """The frames of a report; each function that makes one describes its columns.
+
+    All have the models in the order of the leaderboard.
+    """
 
     results: pd.DataFrame
     """All metrics, from ``results.read_results``."""
@@ -45,10 +48,16 @@ def build_report(paths: Iterable[Path], pool: bool = False) -> Report:
     results = read_results(paths, pool)
     samples = read_samples(results)
     accuracy = accuracy_by_length(results, samples)
+    board = leaderboard(accuracy)
+    places = {label: place for place, label in enumerate(board["label"])}
+
+    def in_order(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.sort_values("label", key=lambda labels: labels.map(places), kind="stable", ignore_index=True)
+
     return Report(
-        results=results,
-        accuracy=accuracy,
-        leaderboard=leaderboard(accuracy),
-        wrong_answers=wrong_answers(results),
-        depths=accuracy_by_depth(samples),
+        results=in_order(results),
+        accuracy=in_order(accuracy),
+        leaderboard=board,
+        wrong_answers=in_order(wrong_answers(results)),
+        depths=in_order(accuracy_by_depth(samples)),
     )

@@ -1,18 +1,24 @@
 """The models that the benchmark of sizes makes, at a small size."""
 
+import argparse
+import re
+
 import pytest
 import torch
 from lm_eval.models.huggingface import HFLM
 
+import benchmarks.model_sizes
 from benchmarks.decoding import CONTENDERS, as_requests, measure
 from benchmarks.model_sizes import (
     MAMBA,
+    MAMBA2,
     NEOX,
     build_model,
     compare_backends,
     draw_prompts,
     list_words,
     load_tokenizer,
+    run_model,
 )
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.pythia import PythiaLM
@@ -72,3 +78,22 @@ def test_backends_are_compared_on_one_checkpoint_in_the_state_spaces_layout(toke
     write_state_spaces(build_model(SHAPES[MambaLM], None, torch.float32), tmp_path)
     tokenizer.save_pretrained(tmp_path)
     assert "3/3 answers equal" in compare_backends(tmp_path, requests, "cpu")
+
+
+@pytest.mark.parametrize(
+    "shape", [*SHAPES.values(), MAMBA2 | SMALL | {"num_heads": 2}], ids=lambda shape: shape["model_type"]
+)
+def test_a_model_gives_a_row_a_contender_and_its_memory_beside_a_dry_run(
+    shape, tokenizer, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(benchmarks.model_sizes.SHAPES, "small", shape)
+    options = argparse.Namespace(
+        device="cpu", dtype="bfloat16", tokens=30, batch_sizes=[1, 2], samples=2, repeats=1, csv=None
+    )
+    rows = run_model("small", "copier", tokenizer, tmp_path, options)
+
+    assert [(row.batch_size, row.contender) for row in rows] == [(size, name) for size in (1, 2) for name in CONTENDERS]
+    assert {row.same_as_hf for row in rows} <= {"2/2", ""}
+    said = capsys.readouterr().out
+    (peak, estimate), _ = re.findall(r"peak (\d+) MiB, by the dry run (\d+) MiB", said)
+    assert 0 < int(estimate) <= int(peak), "the process itself takes memory too"

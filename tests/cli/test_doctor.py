@@ -40,6 +40,14 @@ def test_a_missing_checkpoint_and_missing_tasks_are_named(new_environment):
     assert "FAIL  tasks" in done.stdout
 
 
+def test_kernels_that_are_there_but_cannot_be_imported_are_named_with_the_reason(installed, tmp_path):
+    for package in ("causal_conv1d", "mamba_ssm"):
+        (tmp_path / f"{package}.py").write_text("raise ImportError('undefined symbol: _ZN3c10')")
+    done = installed.run("copy-eval", "doctor", PYTHONPATH=str(tmp_path))
+    line = "transformers' Mamba is used: causal-conv1d cannot be imported (undefined symbol: _ZN3c10)"
+    assert f"ok    kernels      {line}\n" in done.stdout
+
+
 def test_without_a_command_the_usage_is_shown_and_the_exit_code_is_2(installed):
     done = installed.run("copy-eval")
     assert done.returncode == 2

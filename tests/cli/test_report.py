@@ -1,3 +1,5 @@
+import re
+
 import pandas as pd
 
 from copy_eval.cli import main
@@ -16,11 +18,12 @@ def test_report_prints_the_table_and_writes_every_file(tmp_path, capsys):
     assert report(tmp_path / "report", tmp_path) == 0
     printed = capsys.readouterr().out
     assert "some/model@step10   100.0 (93-100)  50.0 (37-63)" in printed
-    figures = [f"{kind}phonebook_copy.{suffix}" for kind in ("", "depth_", "emergence_") for suffix in ("png", "svg")]
-    written = {file.name for file in (tmp_path / "report").iterdir()}
+    kinds, suffixes = ("", "depth_", "emergence_"), ("png", "svg", "pdf")
+    charts = [f"{kind}phonebook_copy.{suffix}" for kind in kinds for suffix in suffixes]
+    written = {file.name for file in (tmp_path / "report").iterdir() if not file.name.startswith(".")}
     assert written == {
-        "leaderboard.csv", "accuracy_by_length.csv", "wrong_answers.csv", "tables.md", "tables.tex", "index.html",
-        *figures,
+        "leaderboard.csv", "accuracy_by_length.csv", "accuracy_by_depth.csv", "wrong_answers.csv", "tables.md",
+        "tables.tex", "index.html", *charts,
     }  # fmt: skip
     assert all(f"wrote {tmp_path / 'report' / name}\n" in printed for name in written)
     frame = pd.read_csv(tmp_path / "report" / "accuracy_by_length.csv")
@@ -29,11 +32,22 @@ def test_report_prints_the_table_and_writes_every_file(tmp_path, capsys):
     ]
 
 
+def test_a_report_in_the_place_of_another_removes_what_only_that_wrote(tmp_path, capsys):
+    both = [write_results(tmp_path, {10: 1.0}), write_results(tmp_path, {0: 1.0}, task="squad_by_length", date=2.0)]
+    assert report(tmp_path / "report", *both) == 0
+    assert report(tmp_path / "report", both[0]) == 0
+    gone = tmp_path / "report" / "squad_by_length.png"
+    assert f"removed {gone}, of an earlier report\n" in capsys.readouterr().out
+    assert not gone.exists()
+
+
 def test_a_length_over_the_context_shows_in_every_text_file(tmp_path):
     results = write_results(tmp_path, {10: 1.0, 320: "over context"}, log_samples=True)
     assert report(tmp_path / "report", results) == 0
-    for name in ("leaderboard.csv", "tables.md", "tables.tex", "index.html", "phonebook_copy.svg"):
+    for name in ("leaderboard.csv", "tables.md", "tables.tex", "index.html"):
         assert "over context" in (tmp_path / "report" / name).read_text(), name
+    picture = (tmp_path / "report" / "phonebook_copy.svg").read_text()
+    assert re.search(r">over</tspan><tspan[^>]*>context<", picture)
     for name in ("accuracy_by_length.csv", "wrong_answers.csv"):
         frame = pd.read_csv(tmp_path / "report" / name).set_index("length")
         assert frame["over_context"].to_dict() == {10: False, 320: True}, name

@@ -10,12 +10,8 @@ from hypothesis import strategies as st
 from lm_eval.models.huggingface import HFLM
 from transformers import (
     AutoModelForCausalLM,
-    BloomConfig,
-    BloomForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
 )
 
 from copy_eval.errors import UserError
@@ -24,16 +20,13 @@ from copy_eval.model_adapters.decoding import StopRule
 from copy_eval.model_adapters.drafting import Trust
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.pythia import PythiaLM
+from tests.model_adapters.architectures import CONFIGS, build_model
 from tests.model_adapters.support import MAMBA1, MAMBA2, PROMPTS, VOCAB, answer, assert_same_answers, logits_after_each
 
 LLAMA = LlamaConfig(
     vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
     intermediate_size=64, max_position_embeddings=256, bos_token_id=1, eos_token_id=1, initializer_range=0.3,
 )  # fmt: skip
-MISTRAL = MistralConfig(**(LLAMA.to_diff_dict() | {"model_type": "mistral", "sliding_window": 8}))
-BLOOM = BloomConfig(
-    vocab_size=VOCAB, hidden_size=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=1, initializer_range=0.3
-)
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +43,22 @@ def write(tokenizer, tmp_path_factory):
     return write_model
 
 
-@pytest.fixture(scope="session", params=["neox", "llama", "mamba1", "mamba2"])
+@pytest.fixture(
+    scope="session",
+    params=[
+        "neox",
+        "llama",
+        "mistral",
+        "llama4",
+        "gpt_neo",
+        "mpt",
+        "falcon_h1",
+        "qwen3_next",
+        "lfm2",
+        "mamba1",
+        "mamba2",
+    ],
+)
 def checkpoint(request, neox_folder, state_spaces_folder, write):
     """Return a class of ours and a folder."""
     match request.param:
@@ -60,8 +68,10 @@ def checkpoint(request, neox_folder, state_spaces_folder, write):
             return PythiaLM, write(LlamaForCausalLM, LLAMA)
         case "mamba1":
             return MambaLM, state_spaces_folder(MAMBA1)
-        case _:
+        case "mamba2":
             return MambaLM, state_spaces_folder(MAMBA2)
+        case name:
+            return PythiaLM, write(lambda _: build_model(name), None)
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +98,7 @@ def drafted(loaded):
 def forward_passes(monkeypatch):
     """Count the steps of the decoding loop."""
     counts = []
-    for kind in ("attention.AttentionRun", "mamba_run.MambaRun"):
+    for kind in ("attention.AttentionRun", "hybrid.HybridRun", "mamba_run.MambaRun"):
         module, name = kind.split(".")
         run = getattr(__import__(f"copy_eval.model_adapters.{module}", fromlist=[name]), name)
         feed = run.feed
@@ -138,7 +148,7 @@ SPOILS = {
 }
 
 
-@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
 @pytest.mark.parametrize("spoil", SPOILS)
 def test_a_draft_that_is_wrong_somewhere_leaves_the_answer_as_it_is(
     spoil, batch_size, drafted, undrafted, known, monkeypatch, forward_passes
@@ -205,15 +215,59 @@ def test_answers_that_differ_are_excused_by_a_tie_only(neox_folder, tokenizer):
         assert_same_answers(model, PROMPTS[:1], text, ["Q"])
 
 
-@pytest.mark.parametrize(("kind", "config"), [(MistralForCausalLM, MISTRAL), (BloomForCausalLM, BLOOM)])
-def test_a_sliding_window_or_no_positions_means_no_drafts_but_the_same_answers(kind, config, write, forward_passes):
-    folder = str(write(kind, config))
-    hf = HFLM(pretrained=folder, device="cpu", dtype="float32", batch_size=1)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_architecture_answers_like_hf(name, write):
+    folder = str(write(lambda _: build_model(name), None))
+    hf = HFLM(pretrained=folder, device="cpu", dtype="float32", batch_size=1, max_length=256)
+    settings = {"until": [], "max_gen_toks": 24}
 
-    model = PythiaLM(pretrained=folder, device="cpu", batch_size=4)
-    assert_same_answers(model, REPEATS, answer(model, REPEATS), answer(hf, REPEATS))
-    assert forward_passes
-    assert not any(forward_passes)
+    expected = answer(hf, REPEATS, **settings)
+
+    assert len(set(expected)) > 5, "answers that are all alike would compare nothing"
+    for options in ({"batch_size": 8}, {"batch_size": 3}, {"batch_size": 1}, {"batch_size": 8, "draft": 0}):
+        model = PythiaLM(pretrained=folder, device="cpu", max_length=256, **options)
+        assert_same_answers(model, REPEATS, answer(model, REPEATS, **settings), expected)
+
+
+@pytest.mark.parametrize("name", ["gpt_neo", "mpt", "gpt2", "falcon_h1"])
+def test_rows_that_fill_the_context_need_no_more_slots_than_it_has(name, tokenizer, monkeypatch):
+    longest = max(PROMPTS, key=lambda prompt: len(tokenizer.encode(prompt)))
+    most, context = 16, len(tokenizer.encode(longest)) + 16
+    size = {"mpt": "max_seq_len", "gpt2": "n_positions"}.get(name, "max_position_embeddings")
+    network = build_model(name, **{size: context})
+    options = {"pretrained": network, "tokenizer": tokenizer, "max_length": context}
+    undrafted = PythiaLM(**options, batch_size=1, draft=0)
+    expected = answer(undrafted, until=[], max_gen_toks=most)
+    known = {tuple(whole[:-most]): whole for whole in whole_texts(undrafted, PROMPTS)}
+    end = len(tokenizer.encode(longest)) + most
+
+    # The longest row is nearly done when the others, whose first drafts were soon wrong, get long ones.
+    def look_up(tokens, most):
+        whole = next(whole for whole in known.values() if whole[: len(tokens)] == tokens)
+        rest = whole[len(tokens) :]
+        if tuple(tokens) in known:
+            right = 12 if len(whole) == end else 2
+            rest[right] = (rest[right] + 1) % 250
+        return rest[:most]
+
+    monkeypatch.setattr("copy_eval.model_adapters.drafting.look_up", look_up)
+    assert_same_answers(
+        undrafted, PROMPTS, answer(PythiaLM(**options, batch_size=8), until=[], max_gen_toks=most), expected
+    )
+
+
+@pytest.mark.parametrize(("name", "most"), [("mistral", 1), ("llama4", 1), ("gpt_neo", 1), ("bamba", 2), ("lfm2", 2)])
+def test_a_batch_whose_drafts_are_right_takes_one_pass_or_with_states_two(name, most, tokenizer, monkeypatch):
+    network = build_model(name)
+    model = PythiaLM(pretrained=network, tokenizer=tokenizer, batch_size=8)
+    known = whole_texts(model, PROMPTS)
+    passes = []
+    network.get_input_embeddings().register_forward_pre_hook(lambda *_: passes.append(1))
+
+    draft_from(known, SPOILS["nowhere"], monkeypatch)
+    answer(model, until=[], max_gen_toks=16)
+
+    assert len(passes) == most
 
 
 def test_a_batch_that_exceeds_the_memory_is_halved_once_and_for_all(neox_folder, monkeypatch, caplog):

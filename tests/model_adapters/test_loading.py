@@ -4,22 +4,49 @@ import copy
 import json
 import pickle
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
+from peft import (
+    LoraConfig,
+    PeftModel,
+    PrefixTuningConfig,
+    PromptEncoderConfig,
+    PromptTuningConfig,
+    get_peft_model,
+)
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    BartConfig,
+    BertConfig,
+    BertLMHeadModel,
+    FalconMambaConfig,
+    Gemma3Config,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlavaConfig,
+    MptConfig,
+    Qwen2VLConfig,
+    RecurrentGemmaConfig,
+    RwkvConfig,
+    T5Config,
+    ViTConfig,
+    XLNetConfig,
+)
 
 from copy_eval.errors import UserError
 from copy_eval.model_adapters import checkpoints
+from copy_eval.model_adapters.loading import stated_context
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.pythia import PythiaLM
 from tests.model_adapters.support import (
     MAMBA1,
     MAMBA2,
     PROMPTS,
+    VOCAB,
     answer,
     assert_same_answers,
     logits_after_each,
@@ -28,6 +55,8 @@ from tests.model_adapters.support import (
 
 MODULES = {PythiaLM: ["query_key_value", "dense_4h_to_h"], MambaLM: ["in_proj", "x_proj", "embeddings"]}
 """That LoRA changes."""
+
+ENCODER = {PromptEncoderConfig: {"encoder_hidden_size": 8}}
 
 
 def refusal(adapter, folder, **options):
@@ -107,7 +136,7 @@ def test_a_folder_without_a_usable_config(adapter, tmp_path):
 
 def test_a_checkpoint_for_the_other_adapter(mamba_folder, neox_folder):
     assert "use --model mamba_ssm" in refusal(PythiaLM, mamba_folder)
-    assert "use --model pythia" in refusal(MambaLM, neox_folder)
+    assert "use --model copy_hf" in refusal(MambaLM, neox_folder)
 
 
 def test_an_architecture_that_transformers_does_not_know(neox_copy):
@@ -321,9 +350,131 @@ def test_weights_that_are_not_there_or_not_for_this_model(trained, tmp_path):
     assert refusal(tmp_path).startswith(f"peft={tmp_path}: ")
 
 
-def test_tokens_before_each_prompt_are_refused(neox_folder, tmp_path):
+@pytest.mark.parametrize("tuning", [PromptTuningConfig, PrefixTuningConfig, PromptEncoderConfig])
+def test_tokens_before_each_prompt_are_refused(tuning, neox_folder, tokenizer, tmp_path):
     model = PythiaLM(pretrained=str(neox_folder), device="cpu").model
-    config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
-    get_peft_model(model, config).save_pretrained(tmp_path)
-    with pytest.raises(UserError, match="PROMPT_TUNING puts tokens of its own"):
-        PythiaLM(pretrained=str(neox_folder), peft=str(tmp_path), device="cpu")
+    wrapped = get_peft_model(model, tuning(task_type="CAUSAL_LM", num_virtual_tokens=3, **ENCODER.get(tuning, {})))
+    wrapped.save_pretrained(tmp_path)
+    for options in ({"pretrained": str(neox_folder), "peft": str(tmp_path)}, {"pretrained": wrapped}):
+        with pytest.raises(UserError, match="TUNING puts tokens of its own before each prompt"):
+            PythiaLM(**options, **({"device": "cpu"} if "peft" in options else {"tokenizer": tokenizer}))
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (T5Config(architectures=["T5ForConditionalGeneration"]), "a t5 (T5ForConditionalGeneration) is an encoder and"),
+        (BartConfig(architectures=["BartForConditionalGeneration"]), "a bart (BartForConditionalGeneration) is an enc"),
+        (Qwen2VLConfig(architectures=["Qwen2VLForConditionalGeneration"]), "a qwen2_vl (Qwen2VLForConditionalGenerati"),
+        (LlavaConfig(), "a llava (no architecture named) is not a causal language model"),
+        (ViTConfig(), "a vit (no architecture named) is not a causal language model"),
+    ],
+)
+def test_another_kind_of_model_is_named(config, reason, tmp_path):
+    config.save_pretrained(tmp_path)
+    assert reason in refusal(PythiaLM, tmp_path)
+
+
+def test_an_encoder_that_looks_at_later_tokens_is_no_causal_language_model(tokenizer, tmp_path):
+    sizes = {
+        "vocab_size": VOCAB,
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "initializer_range": 0.5,
+    }
+    for is_decoder in (False, True):
+        config = BertConfig(**sizes, intermediate_size=16, is_decoder=is_decoder)
+        BertLMHeadModel(config).save_pretrained(tmp_path)
+        tokenizer.save_pretrained(tmp_path)
+        if is_decoder:
+            assert PythiaLM(pretrained=str(tmp_path), device="cpu").context_length == 512
+        else:
+            assert "a bert that attends to later tokens" in refusal(PythiaLM, tmp_path)
+
+
+CONFIG_OF_ITS_OWN = """
+from transformers import LlamaConfig
+class OwnConfig(LlamaConfig):
+    model_type = "of_its_own"
+"""
+
+MODEL_OF_ITS_OWN = """
+from transformers import LlamaForCausalLM
+from .configuration_own import OwnConfig
+class OwnModel(LlamaForCausalLM):
+    config_class = OwnConfig
+    def forward(self, *args, **kwargs):
+        output = super().forward(*args, **kwargs)
+        output.logits = -output.logits
+        return output
+"""
+
+
+@pytest.fixture
+def own_folder(tokenizer, tmp_path, monkeypatch):
+    """A checkpoint with code of its own, which takes the least likely token of a Llama."""
+    folder = tmp_path / "own"
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=128, initializer_range=0.3,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "configuration_own.py").write_text(CONFIG_OF_ITS_OWN)
+    (folder / "modeling_own.py").write_text(MODEL_OF_ITS_OWN)
+    entries = json.loads((folder / "config.json").read_text()) | {
+        "model_type": "of_its_own",
+        "architectures": ["OwnModel"],
+        "auto_map": {"AutoConfig": "configuration_own.OwnConfig", "AutoModelForCausalLM": "modeling_own.OwnModel"},
+    }
+    (folder / "config.json").write_text(json.dumps(entries))
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr("sys.path", [*sys.path])
+    for name in [name for name in sys.modules if name.startswith("transformers_modules")]:
+        monkeypatch.delitem(sys.modules, name)
+    return folder
+
+
+def test_code_of_a_checkpoint_runs_only_where_it_is_trusted(own_folder):
+    line = refusal(PythiaLM, own_folder)
+    assert "its architecture is code of its own (modeling_own.py)" in line
+    assert "add trust_remote_code=True" in line
+
+    batch, alone = (
+        PythiaLM(pretrained=str(own_folder), device="cpu", trust_remote_code=True, batch_size=rows, draft=draft)
+        for rows, draft in ((4, True), (1, False))
+    )
+    network = LlamaForCausalLM.from_pretrained(own_folder, dtype=torch.float32)
+    ids = torch.tensor([batch.tok_encode(PROMPTS[0])])
+    torch.testing.assert_close(logits_after_each(batch, PROMPTS[0]), -network(ids).logits[0])
+    assert_same_answers(batch, PROMPTS, answer(batch), answer(alone))
+
+
+def test_code_of_a_checkpoint_for_an_older_transformers_fails_in_one_line(own_folder):
+    path = own_folder / "modeling_own.py"
+    path.write_text(path.read_text() + "from transformers.utils import name_that_went\n")
+    assert "name_that_went" in refusal(PythiaLM, own_folder, trust_remote_code=True)
+
+    path.write_text(MODEL_OF_ITS_OWN + "    def __init__(self, config):\n        self.gone\n")
+    line = refusal(PythiaLM, own_folder, trust_remote_code=True)
+    assert "its own code fails with this transformers" in line
+
+
+@pytest.mark.parametrize(
+    ("config", "told", "context"),
+    [
+        (RecurrentGemmaConfig(), None, None),
+        (RwkvConfig(context_length=64), None, None),
+        (XLNetConfig(), None, None),
+        (FalconMambaConfig(), 4096, 4096),
+        (MptConfig(max_seq_len=77), None, 77),
+        (Gemma3Config(text_config={"max_position_embeddings": 99}), 4096, 99),
+    ],
+)
+def test_a_context_is_one_that_the_checkpoint_states(config, told, context, tokenizer):
+    tokenizer = copy.deepcopy(tokenizer)
+    if told:
+        tokenizer.model_max_length = told
+    assert stated_context(config, tokenizer) == context

@@ -6,6 +6,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from safetensors.torch import load_file
 
+from copy_eval.errors import UserError
 from copy_eval.model_adapters.mamba import MambaLM
 from tests.model_adapters.reference_mamba import draw_weights, reference_logits
 from tests.model_adapters.support import (
@@ -136,6 +137,34 @@ def test_half_precision_keeps_the_parameters_of_the_recurrence_in_float32(mamba_
     kept = {name.split(".")[-1] for name, tensor in parameters.items() if tensor.dtype == torch.float32}
     assert kept >= {"A_log", "D"}
     assert kept <= {"A_log", "D", "dt_bias"}
+
+
+def test_as_stored_means_as_the_embedding_is_stored(state_spaces_folder):
+    folder = state_spaces_folder(MAMBA1, "model.safetensors")
+    weights = load_file(folder / "model.safetensors")
+    mixed = {name: tensor if name.endswith("A_log") else tensor.bfloat16() for name, tensor in weights.items()}
+    in_order = dict(sorted(mixed.items(), key=lambda item: not item[0].endswith("A_log")))
+    (folder / "model.safetensors").unlink()
+    torch.save(in_order, folder / "pytorch_model.bin")
+
+    class OnAnAccelerator(MambaLM):
+        """Asks for ``auto`` as where half precision is quick."""
+
+        def _load_weights(self, pretrained, **options):
+            super()._load_weights(pretrained, **options | {"dtype": "auto"})
+
+    model = OnAnAccelerator(pretrained=str(folder), device="cpu")
+    assert model.get_model_info()["model_dtype"] == torch.bfloat16
+
+
+@pytest.mark.parametrize("layout", ["state-spaces", "transformers"])
+def test_double_precision_is_refused_in_one_line(layout, model, mamba_folder, tmp_path):
+    if layout == "transformers":
+        model.model.save_pretrained(tmp_path)
+        model.tokenizer.save_pretrained(tmp_path)
+        mamba_folder = tmp_path
+    with pytest.raises(UserError, match=r"dtype=float64: .* use dtype=float32"):
+        load(mamba_folder, dtype="float64")
 
 
 def test_half_precision_weights_run_in_float32_on_a_cpu(state_spaces_folder):

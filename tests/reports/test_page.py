@@ -5,13 +5,11 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 
 from copy_eval.reports.page import render_page
-from copy_eval.reports.page.heat_maps import heat_maps
 from copy_eval.reports.page.models import models_of
-from copy_eval.reports.page.sections import section_titles, sections_of, trainings
+from copy_eval.reports.page.sections import chart_sections, section_titles, sections_of
 from copy_eval.reports.page.tables import leaderboard_table, wrong_answers_tables
 from copy_eval.reports.report import build_report
 from tests.reports.result_files import write_results
@@ -50,44 +48,45 @@ class Outline(HTMLParser):
             self.scripts[self._in_script] = self.scripts.get(self._in_script, "") + data
 
 
-def test_the_charts_are_figures_that_plotly_accepts_and_hold_the_numbers_of_the_frame(report):
-    [section] = sections_of(report.accuracy, models_of(report))
-    figure = go.Figure(section.chart)
-    lines = {trace.meta: (trace.x, trace.y) for trace in figure.data if trace.mode == "lines+markers"}
-    places = {model.label: model.place for model in models_of(report)}
-    assert lines[places["small"]] == ((10, 20), (1.0, 0.5))
-    assert lines[places["large"]] == ((10, 20, 320), (0.3, 0.0, 0.0))
-    assert figure.layout.xaxis.type == "log"
+def rows_of(panel):
+    """The rows that a chart draws."""
+    [rows] = panel.spec["datasets"].values()
+    return rows
 
 
-def test_a_length_over_the_context_is_a_mark_below_the_axis_and_never_a_zero(report):
-    [section] = sections_of(report.accuracy, models_of(report))
-    [marks] = [trace for trace in section.chart["data"] if trace["mode"] == "markers"]
-    assert marks["x"] == pytest.approx([320])
-    assert marks["y"][0] < 0
-    assert section.chart["layout"]["yaxis"]["range"][0] < marks["y"][0]
-    assert cells(section.table, "small")[-1] == "over context"
-    assert cells(section.table, "large")[-1] == "0.0"
+def accuracy_panel(report):
+    [section] = sections_of(report, models_of(report))
+    return section.panel
 
 
-def test_a_bucket_from_zero_makes_the_axis_linear(tmp_path):
-    write_results(tmp_path, {0: 0.5, 100: 0.4}, task="squad_by_length")
-    report = build_report([tmp_path])
-    [section] = sections_of(report.accuracy, models_of(report))
-    assert section.chart["layout"]["xaxis"]["type"] == "linear"
-    assert go.Figure(section.chart).layout.xaxis.range == (-4, 104)
+def test_a_chart_holds_the_numbers_of_the_frame_and_so_does_its_table(report):
+    panel = accuracy_panel(report)
+    shown = [(row["label"], row["length"], row["accuracy"]) for row in rows_of(panel) if not row["over_context"]]
+    assert shown == [
+        ("small", 10, 1.0),
+        ("small", 20, 0.5),
+        ("large", 10, 0.3),
+        ("large", 20, 0.0),
+        ("large", 320, 0.0),
+    ]
+    assert cells(panel.table, "small")[1:] == ["100.0", "50.0", "over context"]
+    assert cells(panel.table, "large")[1:] == ["30.0", "0.0", "0.0"]
 
 
-def test_a_single_length_makes_a_chart_too(tmp_path):
-    write_results(tmp_path, {10: 0.5})
-    report = build_report([tmp_path])
-    [section] = sections_of(report.accuracy, models_of(report))
-    assert section.chart["layout"]["xaxis"]["ticktext"] == ["10"]
-    assert section.chart["layout"]["xaxis"]["range"] == pytest.approx([0.5, 1.5])
+def test_on_the_page_a_chart_has_no_title_and_no_legend_and_is_as_wide_as_there_is_room(report):
+    spec = accuracy_panel(report).spec
+    assert "title" not in spec
+    assert spec["width"] == spec["height"] == "container"
+    assert {layer["encoding"]["color"]["legend"] for layer in spec["layer"] if "color" in layer["encoding"]} == {None}
+
+
+def test_lines_have_the_colours_of_the_checkboxes(report):
+    scale = accuracy_panel(report).spec["layer"][0]["encoding"]["color"]["scale"]
+    assert scale["range"] == [model.style.colour for model in models_of(report)]
 
 
 def test_the_leaderboard_sums_up_each_series_in_three_columns(report):
-    table = leaderboard_table(report.leaderboard, section_titles(report.accuracy), models_of(report))
+    table = leaderboard_table(report, section_titles(report.accuracy), models_of(report))
     assert table.groups == [("", 4), ("phonebook_copy", 3)]
     assert len(table.columns) == sum(span for _, span in table.groups)
     # The mean of 1.0 and 0.5; nothing is known beyond 20.
@@ -126,26 +125,39 @@ def test_wrong_answers_of_an_over_context_length_are_not_counted_as_none(report)
     ]
 
 
-def test_a_heat_map_has_a_square_for_each_length_and_part_of_the_book(report):
-    depths = pd.DataFrame(
-        {
-            "label": "small",
-            "series": "phonebook_copy",
-            "length": [10, 320, 10],
-            "depth_from": [0.0, 0.0, 0.5],
-            "depth_to": [0.5, 0.5, 1.0],
-            "n": [20, 20, 10],
-            "accuracy": pd.array([0.25, None, 1.0], dtype="Float64"),
-            "low": pd.array([0.1, None, 0.7], dtype="Float64"),
-            "high": pd.array([0.5, None, 1.0], dtype="Float64"),
-        }
+def test_an_effective_length_that_may_be_greater_has_a_plus_and_a_bucket_its_name(tmp_path):
+    file = write_results(tmp_path, {10: 1.0, 20: 0.6}, model="good")
+    report = build_report([file])
+    table = leaderboard_table(report, section_titles(report.accuracy), models_of(report))
+    assert cells(table, "good")[-2:] == ["10", "20+"]
+    file = write_results(
+        tmp_path / "squad", {0: 1.0, 100: 0.9}, model="good", task="squad_by_length", below={0: 100, 100: None}
     )
-    [grid] = heat_maps(depths, {"phonebook_copy": "phonebook_copy"}, models_of(report))["phonebook_copy"]
-    texts = [(part, [square and square.text for square in squares]) for part, squares in grid.rows]
-    assert texts == [("0 to 50 %", ["25", "-"]), ("50 to 100 %", ["100", None])]
-    assert grid.rows[0][1][0].note == "25.0% of 20 prompts, 95 % interval 10.0% to 50.0%"
-    # Light squares have black figures, dark ones white.
-    assert [squares[0].ink for _, squares in grid.rows] == ["#000000", "#ffffff"]
+    report = build_report([file])
+    table = leaderboard_table(report, section_titles(report.accuracy), models_of(report))
+    assert cells(table, "good")[-2:] == ["100+", "100+"]
+
+
+def test_the_heat_maps_have_a_table_with_a_row_for_each_model_and_part_of_the_book(tmp_path):
+    write_results(tmp_path, {10: 1.0, 20: 0.5}, model="one", log_samples=True)
+    write_results(tmp_path, {10: 0.5}, model="two", log_samples=True)
+    report = build_report([tmp_path])
+    [section] = chart_sections(report, models_of(report))
+    [panel] = section.panels["phonebook_copy"]
+    assert [column.name for column in panel.table.columns] == ["Model", "Depth", "10", "20"]
+    texts = [[cell.text for cell in row.cells] for row in panel.table.rows]
+    assert texts[2:6] == [
+        ["one", "40% to 60%", "100.0", "50.0"],
+        ["one", "60% to 80%", "100.0", "0.0"],
+        ["one", "80% to 100%", "100.0", "0.0"],
+        ["two", "0% to 20%", "100.0", ""],
+    ]
+    assert [row.model for row in panel.table.rows] == [0] * 5 + [1] * 5
+    assert not panel.fills_width
+
+
+def test_the_page_is_no_larger_than_half_a_megabyte(report):
+    assert len(render_page(report).encode()) < 500_000
 
 
 def test_the_page_is_one_file_whose_policy_lets_nothing_else_in(report):
@@ -185,37 +197,21 @@ def sweep(folder, scores, model="swept", **config):
     for step, by_length in scores.items():
         write_results(folder, by_length, model=model, model_revision=f"step{step}", date=float(step), **config)
     report = build_report([folder])
-    return trainings(report.accuracy, section_titles(report.accuracy), models_of(report))
+    return next(part.panels for part in chart_sections(report, models_of(report)) if part.kind.name == "emergence")
 
 
-def test_over_training_a_line_a_length_holds_the_numbers_of_the_frame_and_step_0_has_its_place(tmp_path):
-    scores = {0: {10: 0.0, 20: 0.0}, 1000: {10: 0.5, 20: 0.1}, 64: {10: 0.2}}
+def test_over_training_the_table_has_a_row_a_step_and_the_chart_its_numbers(tmp_path):
+    scores = {0: {10: 0.0, 20: 0.0}, 1000: {10: 0.5, 20: 0.1}, 64: {10: 0.2, 20: "over context"}}
     [training] = sweep(tmp_path, scores)["phonebook_copy"]
-    figure = go.Figure(training.chart)
-    lines = [(trace.x, trace.y, trace.line.color) for trace in figure.data if trace.mode == "lines+markers"]
-    ten, twenty = [colour for _, colour in training.key]
-    assert lines == [((0.1, 64, 1000), (0.0, 0.2, 0.5), ten), ((0.1, 1000), (0.0, 0.1), twenty)]
-    assert figure.layout.xaxis.type == "log"
-    assert figure.layout.xaxis.tickvals == (0.1, 64, 1000)
-    assert figure.layout.xaxis.ticktext == ("0", "64", "1k")
     assert training.name == "swept"
     assert [[cell.text for cell in row.cells] for row in training.table.rows] == [
         ["0", "0.0", "0.0"],
-        ["64", "20.0", ""],
+        ["64", "20.0", "over context"],
         ["1,000", "50.0", "10.0"],
     ]
-
-
-def test_over_training_a_length_over_the_context_has_no_line_and_is_named_as_such(tmp_path):
-    [training] = sweep(tmp_path, {step: {10: 0.5, 320: "over context"} for step in (1, 2, 3)})["phonebook_copy"]
-    assert len([trace for trace in training.chart["data"] if trace["mode"] == "lines+markers"]) == 1
-    assert [name for name, _ in training.key] == ["10", "320 (over context)"]
-    assert [row.cells[2].text for row in training.table.rows] == ["over context"] * 3
-
-
-def test_over_training_all_lengths_over_the_context_make_an_empty_chart(tmp_path):
-    [training] = sweep(tmp_path, {step: {320: "over context"} for step in (0, 1, 2)})["phonebook_copy"]
-    assert training.chart["data"] == []
+    shown = {(row["length"], row["step"], row["accuracy"]) for row in rows_of(training)}
+    assert shown == {(10, 0, 0.0), (10, 64, 0.2), (10, 1000, 0.5), (20, 0, 0.0), (20, 64, None), (20, 1000, 0.1)}
+    assert training.fills_width
 
 
 def test_over_training_each_model_and_series_has_a_part_of_its_own(tmp_path):
@@ -229,11 +225,11 @@ def test_over_training_each_model_and_series_has_a_part_of_its_own(tmp_path):
 
 
 def test_the_navigation_leads_to_training_only_where_a_model_has_several_steps(tmp_path, report):
-    assert "#training" not in render_page(report)
+    assert 'href="#emergence"' not in render_page(report)
     sweep(tmp_path, {step: {10: 0.5} for step in (1, 2, 3)})
     outline = Outline(render_page(build_report([tmp_path])))
-    assert ("a", {"href": "#training"}) in outline.tags
-    assert "chart-training-phonebook_copy-1" in json.loads(outline.scripts["charts"])
+    assert ("a", {"href": "#emergence"}) in outline.tags
+    assert "chart-emergence-phonebook_copy-1" in json.loads(outline.scripts["drawings"])["charts"]
 
 
 def test_a_hostile_model_name_stays_text(tmp_path):
@@ -244,7 +240,7 @@ def test_a_hostile_model_name_stays_text(tmp_path):
     kinds = {tag for tag, _ in plain.tags}
     assert {tag for tag, _ in hostile.tags} == kinds
     assert not [tag for _, tag in hostile.tags if any(name.startswith("on") for name in tag)]
-    json.loads(hostile.scripts["charts"])
+    json.loads(hostile.scripts["drawings"])
 
 
 def test_the_same_report_gives_the_same_page(report):

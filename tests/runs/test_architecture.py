@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, Mamba2Config
 
 from copy_eval.errors import UserError
 from copy_eval.packaged import PACKAGED
@@ -177,3 +177,10 @@ def test_a_config_that_cannot_be_told_is_one_line(config, line, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match=f"^(pretrained=)?{tmp_path}: {line}"):
         read_architecture(str(tmp_path))
+
+
+def test_the_infinite_limit_of_a_mamba2_that_transformers_saved_is_read(tmp_path):
+    config = Mamba2Config(hidden_size=64, num_hidden_layers=2, num_heads=2, vocab_size=512, tie_word_embeddings=True)
+    config.save_pretrained(tmp_path)
+    assert "Infinity" in (tmp_path / "config.json").read_text()
+    assert read_architecture(str(tmp_path)).width == 64

@@ -76,6 +76,11 @@ def _parse_result_file(file: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) and isinstance(content.get("results"), dict) else {}
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number of things: "1 length", "2 lengths"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def keep_printable(text: str) -> str:
     """Write line breaks, control characters and what turns the reading direction as Python's escapes."""
     return "".join(

@@ -21,8 +21,8 @@ _log = logging.getLogger(__name__)
 OTHER_ENTRY = "another entry's number"
 NOT_IN_BOOK = "nowhere in the book"
 RIGHT_NUMBER = "the right number in other words"
-ELSEWHERE = "elsewhere in the book"
-"""Kinds of wrong answers to a phonebook question; the last is a fragment of the book, such as half a number."""
+ELSEWHERE = "a fragment of the book"
+"""Kinds of wrong answers to a phonebook question; the last is for example half a number."""
 
 _SHARED = {
     "label": "string",
@@ -35,6 +35,7 @@ _SHARED = {
     "title": "string",
     "task_name": "string",
     "length": "Int64",
+    "length_name": "string",
     "unit": "string",
     "text": "string",
     "task_version": "string",

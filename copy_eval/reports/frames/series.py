@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from copy_eval.measurement import describe_differences
-from copy_eval.reports.frames.result_files import keep_printable
+from copy_eval.reports.frames.result_files import counted, keep_printable
 
 _KEY = ["task", "task_version", "text"]
 
@@ -75,7 +75,7 @@ def length_unit(rows: pd.DataFrame) -> str:
 def describe_prompts(rows: pd.DataFrame) -> str:
     """Say how many prompts a length has."""
     fewest, most = rows["n"].min(), rows["n"].max()
-    return f"{fewest} prompts a length" if fewest == most else f"{fewest} to {most} prompts a length"
+    return f"{counted(fewest, 'prompt')} a length" if fewest == most else f"{fewest} to {most} prompts a length"
 
 
 FEWEST_STEPS = 3

@@ -13,7 +13,7 @@ from tabulate import tabulate
 from copy_eval.measurement import describe_differences
 from copy_eval.reports.comparison.evaluation import Evaluation
 from copy_eval.reports.comparison.text import describe_evaluation, describe_sensitivity
-from copy_eval.reports.frames.result_files import keep_printable
+from copy_eval.reports.frames.result_files import counted, keep_printable
 from copy_eval.reports.frames.series import ALL_LENGTHS, length_names
 from copy_eval.reports.gate.verdicts import DROP, NEW, PASS, ROUNDING, SKIPPED, UNUSABLE
 from copy_eval.reports.writing.formats import accuracy_text, difference_text, escape, interval_text, p_text
@@ -64,13 +64,13 @@ def _verdict(judged: pd.DataFrame) -> str:
     compared = lengths["difference"].count()
     also = f", {unusable} cannot be judged" if unusable else ""
     if dropped:
-        return f"FAIL, {dropped} of {compared} lengths dropped{also}"
+        return f"FAIL, {dropped} of {counted(compared, 'length')} dropped{also}"
     if DROP in set(together["verdict"]):
         tasks = ", ".join(together.loc[together["verdict"] == DROP, "task"])
         return f"FAIL, the lengths of {escape(tasks)} dropped together{also}"
     if unusable:
         return f"UNUSABLE, {unusable} of the baseline's lengths cannot be judged"
-    return f"PASS, none of {compared} lengths dropped"
+    return f"PASS, none of {counted(compared, 'length')} dropped"
 
 
 def _table(judged: pd.DataFrame) -> str:

@@ -4,18 +4,17 @@ import base64
 import gzip
 import hashlib
 import re
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
-from plotly.offline import get_plotlyjs
 
 import copy_eval
-from copy_eval.reports.page.heat_maps import heat_maps
+from copy_eval.reports.charts.rendering import javascript
+from copy_eval.reports.frames.result_files import counted
 from copy_eval.reports.page.models import models_of
-from copy_eval.reports.page.sections import section_titles, sections_of, trainings
+from copy_eval.reports.page.sections import chart_sections, section_titles, sections_of
 from copy_eval.reports.page.tables import files_table, leaderboard_table, prompts_table, wrong_answers_tables
 from copy_eval.reports.report import Report
 from copy_eval.reports.statistics.summaries import RANK_RULE
@@ -26,10 +25,10 @@ _FOLDER = Path(__file__).parent
 def render_page(report: Report) -> str:
     """Return the text of ``index.html``: leaderboard, charts and tables of ``report``, with all that they need.
 
-    The page holds plotly.js compressed (2 MB instead of 5) and its content security policy lets no other script run
-    and nothing be loaded, whatever a model is called.
+    The page holds Vega compressed (0.4 MB instead of 0.9). Its content security policy lets no other script run, no
+    text become a script, and nothing be loaded, whatever a model is called.
     """
-    plotly = get_plotlyjs()
+    vega = javascript()
     script = (_FOLDER / "page.js").read_text(encoding="utf-8")
     environment = Environment(
         loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -38,8 +37,8 @@ def render_page(report: Report) -> str:
     return environment.get_template("page.html.j2").render(
         **_content(report),
         version=copy_eval.__version__,
-        policy=_content_security_policy([plotly, script]),
-        plotly=base64.b64encode(gzip.compress(plotly.encode(), mtime=0)).decode(),
+        policy=_content_security_policy([vega, script]),
+        vega=base64.b64encode(gzip.compress(vega.encode(), mtime=0)).decode(),
         script=Markup(script),
         style=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
     )
@@ -49,31 +48,34 @@ def _content(report: Report) -> dict[str, Any]:
     """Return the variables of the template that depend on the report."""
     models = models_of(report)
     titles = section_titles(report.accuracy)
-    sections = sections_of(report.accuracy, models)
-    training = trainings(report.accuracy, titles, models)
+    sections = sections_of(report, models)
+    charts = chart_sections(report, models)
+    panels = [section.panel for section in sections]
+    panels += [panel for section in charts for group in section.panels.values() for panel in group]
     return {
         "summary": _summary(len(models), len(titles)),
         "models": models,
         "rank_rule": RANK_RULE,
-        "leaderboard": leaderboard_table(report.leaderboard, titles, models),
+        "leaderboard": leaderboard_table(report, titles, models),
         "sections": sections,
-        "training": training,
-        "charts": {f"chart-{section.anchor}": section.chart for section in sections}
-        | {f"chart-{part.anchor}": part.chart for part in chain.from_iterable(training.values())},
+        "chart_sections": charts,
+        "drawings": {
+            "models": [model.label for model in models],
+            "charts": {panel.anchor: panel.spec for panel in panels},
+        },
         "wrong_answers": wrong_answers_tables(report.wrong_answers, titles, models),
-        "depths": heat_maps(report.depths, titles, models),
         "prompts": prompts_table(report.accuracy),
         "files": files_table(report.accuracy, models),
     }
 
 
 def _summary(models: int, tasks: int) -> str:
-    compared = f"{models} language model{'s' * (models != 1)} on {tasks} task{'s' * (tasks != 1)}"
+    compared = f"{counted(models, 'language model')} on {counted(tasks, 'task')}"
     return f"How often the answer is exactly right when it stands in the prompt, as the prompt grows: {compared}."
 
 
 def _content_security_policy(scripts: list[str]) -> str:
-    """Allow these very scripts, by their hashes, and styles within the page (plotly writes some); nothing else."""
+    """Allow these very scripts, by their hashes, and styles within the page (the charts have some); nothing else."""
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

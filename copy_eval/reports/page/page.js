@@ -33,72 +33,74 @@ for (const button of document.querySelectorAll("[aria-sort] button")) {
   button.addEventListener("click", () => sortBy(button.closest("th")));
 }
 
-// Charts: drawn from the JSON in the page, in the colours of the style sheet.
+// Charts: drawn from the specifications in the page, in the colours of the style sheet.
 
-const charts = JSON.parse(document.getElementById("charts").textContent);
+const drawings = JSON.parse(document.getElementById("drawings").textContent);
 const boxes = [...document.querySelectorAll("#models input")];
-const drawn = [];
+const views = new Map();
+const PANEL_WIDTH = 380; // of a heat map of six lengths, in pixels
 
-// plotly.js is stored compressed; a browser older than 2023 cannot unpack it, and shows the tables alone.
-async function loadPlotly() {
-  const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (c) => c.charCodeAt(0));
+// Vega is stored compressed; a browser older than 2023 cannot unpack it, and shows the tables alone.
+async function loadVega() {
+  const packed = Uint8Array.from(atob(document.getElementById("vega").textContent), (c) => c.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   const script = document.createElement("script");
   script.textContent = await new Response(stream).text();
   document.head.append(script);
 }
 
-function template() {
+function theme() {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
-  const axis = { gridcolor: colour("--rule"), linecolor: colour("--quiet"), tickcolor: colour("--quiet") };
+  const labels = { labelColor: colour("--text"), titleColor: colour("--text"), labelFontSize: 12, titleFontSize: 13 };
   return {
-    layout: {
-      font: { color: colour("--text"), family: style.fontFamily },
-      xaxis: axis,
-      yaxis: axis,
-      hoverlabel: { bgcolor: colour("--panel"), bordercolor: colour("--quiet"), font: { color: colour("--text") } },
-    },
+    background: "transparent",
+    header: labels,
+    font: style.fontFamily,
+    axis: { ...labels, domainColor: colour("--quiet"), gridColor: colour("--rule"), tickColor: colour("--quiet"), titleFontWeight: "normal" },
+    axisY: { domain: false, ticks: false },
+    legend: { ...labels, labelLimit: 0, titleFontWeight: "normal" },
+    view: { stroke: null },
   };
 }
 
-function shownModels() {
-  return new Set(boxes.filter((box) => box.checked).map((box) => Number(box.value)));
+// As many heat maps stand abreast as there is room for.
+function fit(spec, place) {
+  const room = Math.max(1, Math.floor(place.clientWidth / PANEL_WIDTH));
+  return spec.facet ? { ...spec, columns: room } : spec;
 }
 
-// What depends on the models that are shown: bands grow fainter the more of them lie on top of each other. The traces of
-// a chart over training are of no one model: the chart shows and hides as a whole.
-function appearance(trace, shown) {
-  return { visible: shown.has(trace.meta), opacity: trace.fill ? Math.min(0.15, 0.9 / shown.size) : 1 };
-}
-
-const isOverTraining = (place) => place.closest("[data-model]") !== null;
-
+// ast: Vega reads its expressions itself, so that the page's policy need not let it make scripts of them.
 async function draw(place) {
-  const { data, layout } = charts[place.id];
-  const shown = shownModels();
-  const traces = isOverTraining(place) ? data : data.map((trace) => ({ ...trace, ...appearance(trace, shown) }));
-  const options = { displayModeBar: false, responsive: true };
-  place.replaceChildren();
-  const plotted = Plotly.newPlot(place, traces, { ...layout, template: template() }, options);
-  drawn.push(place); // at once, so that a checkbox clicked meanwhile finds it
-  await plotted;
+  const options = { actions: false, ast: true, config: theme(), defaultStyle: false, renderer: "svg", tooltip: { disableDefaultStyle: true } };
+  const { view, finalize } = await vegaEmbed(place, fit(drawings.charts[place.id], place), options);
+  views.get(place)?.finalize();
+  views.set(place, { view, finalize });
+  await show(place);
+}
+
+function shownModels() {
+  return boxes.filter((box) => box.checked).map((box) => Number(box.value));
+}
+
+// A chart of all models has a parameter that says which of them it shows; one of a single model hides as a whole.
+async function show(place) {
+  if (drawings.charts[place.id].params?.some(({ name }) => name === "shown")) {
+    const labels = shownModels().map((model) => drawings.models[model]);
+    await views.get(place).view.signal("shown", labels).runAsync();
+  }
 }
 
 function showModels() {
-  const shown = shownModels();
-  const hidden = drawn.filter((place) => place.closest("[hidden]"));
+  const shown = new Set(shownModels());
   for (const element of document.querySelectorAll("[data-model]")) {
     element.hidden = !element.dataset.model.split(" ").some((model) => shown.has(Number(model)));
   }
   document.getElementById("shown").textContent = `${shown.size} of ${boxes.length} shown`;
-  for (const place of hidden.filter((place) => !place.closest("[hidden]"))) {
-    Plotly.Plots.resize(place); // it could not follow the window
+  for (const place of views.keys()) {
+    show(place);
   }
-  for (const place of drawn.filter((place) => !isOverTraining(place))) {
-    const looks = place.data.map((trace) => appearance(trace, shown));
-    Plotly.restyle(place, { visible: looks.map((look) => look.visible), opacity: looks.map((look) => look.opacity) });
-  }
+  window.dispatchEvent(new Event("resize")); // a chart that was hidden could not follow the window
 }
 
 for (const box of boxes) {
@@ -115,8 +117,8 @@ for (const button of document.querySelectorAll(".all button")) {
 }
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  for (const place of drawn) {
-    Plotly.relayout(place, { template: template() });
+  for (const place of views.keys()) {
+    draw(place);
   }
 });
 
@@ -124,7 +126,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 showModels();
 
 (async () => {
-  await loadPlotly();
+  await loadVega();
   for (const place of document.querySelectorAll(".chart")) {
     await draw(place);
   }

@@ -1,29 +1,49 @@
-"""The page's parts for a task and for the training of a model: a chart, and the same numbers as a table.
+"""The page's parts with a chart: each with the same numbers as a table.
 
-A task's chart is of accuracy against length, a line a model; that of a training against training step, a line a length.
+First a section for each series of results, with accuracy against length; then one for each further kind of chart.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.figures.drawing import length_colours
-from copy_eval.reports.frames.series import (
-    is_linear,
-    length_names,
-    length_unit,
-    training_curves,
-    trajectories,
-    trajectory_names,
-)
-from copy_eval.reports.page.charts import accuracy_chart, training_chart
+from copy_eval.reports.charts.catalogue import ACCURACY, CHARTS, ChartKind
+from copy_eval.reports.charts.rendering import to_spec
+from copy_eval.reports.frames.series import length_names, length_unit
 from copy_eval.reports.page.models import Model
 from copy_eval.reports.page.tables import Cell, Column, Row, Table, accuracy_cell, model_cell
+from copy_eval.reports.report import Report
 from copy_eval.reports.statistics.accuracy import metric_title
+from copy_eval.reports.writing.formats import capitalise
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A chart with its numbers.
+
+    Args:
+        anchor: its id in the page.
+        name: the model that it is about; empty where it shows all.
+        models: the places of its models among those of the page; it shows while any of them does.
+        spec: the chart as Vega-Lite's JSON.
+        label: what it shows, for those who cannot see it.
+        table: its numbers.
+    """
+
+    anchor: str
+    name: str
+    models: list[int]
+    spec: dict[str, Any]
+    label: str
+    table: Table
+
+    @property
+    def fills_width(self) -> bool:
+        """Whether it is as wide as the page has room for; else as wide as its cells."""
+        return self.spec.get("width") == "container"
 
 
 @dataclass(frozen=True)
@@ -35,24 +55,28 @@ class Section:
         title: the task, with text and version where the page has several.
         description: what the task asks.
         text: what text the prompts were made of; empty where they are generated.
-        chart: the figure for plotly.js.
-        chart_label: what the figure shows, for those who cannot see it.
-        table: the chart's numbers.
+        panel: accuracy against length.
     """
 
     anchor: str
     title: str
     description: str
     text: str
-    chart: dict[str, Any]
-    chart_label: str
-    table: Table
+    panel: Panel
 
 
-def sections_of(accuracy: pd.DataFrame, models: list[Model]) -> list[Section]:
-    """Return the sections of ``Report.accuracy``, one for each series."""
-    titles = section_titles(accuracy)
-    return [_section(titles[str(series)], rows, models) for series, rows in accuracy.groupby("series")]
+@dataclass(frozen=True)
+class ChartSection:
+    """One kind of chart: its panels by the titles of their series."""
+
+    kind: ChartKind
+    panels: dict[str, list[Panel]]
+
+
+def sections_of(report: Report, models: list[Model]) -> list[Section]:
+    """Return a section for each series of results."""
+    titles = section_titles(report.accuracy)
+    return [_section(series, titles[series], rows, models) for series, rows in ACCURACY.of_series(report).items()]
 
 
 def section_titles(frame: pd.DataFrame) -> dict[str, str]:
@@ -62,131 +86,99 @@ def section_titles(frame: pd.DataFrame) -> dict[str, str]:
     return dict(zip(known["series"], known["task"].where(is_alone, known["title"]), strict=True))
 
 
-def _section(title: str, accuracy: pd.DataFrame, models: list[Model]) -> Section:
-    points: dict[str, dict[int, Any]] = defaultdict(dict)
-    row: Any
-    for row in accuracy.sort_values("length").itertuples():
-        points[row.label][row.length] = row
-    of_model = {model: points[model.label] for model in models if model.label in points}
-    series, description, text = accuracy.iloc[0][["series", "description", "text"]]
-    unit = length_unit(accuracy)
-    metric = metric_title(accuracy["metric"].iloc[0])
-    lengths = length_names(accuracy)
-    return Section(
-        anchor=f"task-{series}",
-        title=title,
-        description="" if pd.isna(description) else description,
-        text="" if pd.isna(text) else text,
-        chart=accuracy_chart(of_model, lengths, unit, is_linear(accuracy["length"]), metric),
-        chart_label=f"Line chart of {metric} against {unit}, a line a model. The table below holds its numbers.",
-        table=_lengths_table(of_model, lengths, f"{capitalise(metric)} in percent with its 95 % interval, by {unit}"),
-    )
+def _section(series: str, title: str, rows: pd.DataFrame, models: list[Model]) -> Section:
+    description, text = ("" if pd.isna(part) else part for part in rows.iloc[0][["description", "text"]])
+    [panel] = _panels(ACCURACY, series, rows, models)
+    return Section(f"task-{series}", title, description, text, panel)
 
 
-def _lengths_table(of_model: Mapping[Model, dict[int, Any]], lengths: Mapping[int, str], caption: str) -> Table:
-    return Table(
-        caption=caption,
-        columns=[Column("Model", is_text=True), *(Column(name) for name in lengths.values())],
-        rows=[
-            Row([model_cell(model), *(accuracy_cell(rows.get(length)) for length in lengths)], model.place)
-            for model, rows in of_model.items()
-        ],
-    )
+def chart_sections(report: Report, models: list[Model]) -> list[ChartSection]:
+    """Return a section for each further kind of chart that the report has."""
+    titles = section_titles(report.accuracy)
+    sections = []
+    for kind in CHARTS:
+        of_series = kind.of_series(report).items()
+        panels = {titles[series]: list(_panels(kind, series, rows, models)) for series, rows in of_series}
+        if kind is not ACCURACY and panels:
+            sections.append(ChartSection(kind, panels))
+    return sections
 
 
-@dataclass(frozen=True)
-class Training:
-    """How well one model does a task over its training.
-
-    Args:
-        anchor: its id in the page.
-        name: the model.
-        models: the places of its steps among the models of the page; it shows while any of them does.
-        unit: what the lengths count.
-        metric: what the chart shows.
-        key: the name and colour of each line.
-        chart: the figure for plotly.js.
-        table: the chart's numbers.
-    """
-
-    anchor: str
-    name: str
-    models: list[int]
-    unit: str
-    metric: str
-    key: list[tuple[str, str]]
-    chart: dict[str, Any]
-    table: Table
-
-
-def trainings(accuracy: pd.DataFrame, titles: Mapping[str, str], models: list[Model]) -> dict[str, list[Training]]:
-    """Return the models with a curve under the title of each series in which some have one.
-
-    Args:
-        accuracy: ``Report.accuracy``.
-        titles: of the series.
-        models: of the page.
-    """
+def _panels(kind: ChartKind, series: str, rows: pd.DataFrame, models: list[Model]) -> Iterator[Panel]:
+    """Yield one panel for all models, or one for each where the kind has panels."""
     places = {model.label: model.place for model in models}
-    found: dict[str, list[Training]] = {}
-    curves = training_curves(accuracy)
-    names = trajectory_names(curves)
-    for series, rows in curves.groupby("series"):
-        # Lengths have one colour for all models of a series.
-        colours = length_colours(length_names(rows))
-        of_model = rows.groupby(trajectories(rows), sort=False)
-        found[titles[str(series)]] = [
-            _training(f"training-{series}-{number}", names[str(key)], of_one, colours, places)
-            for number, (key, of_one) in enumerate(of_model, start=1)
-        ]
-    return found
+    rows = rows.assign(place=rows["label"].map(places)).sort_values(["place", kind.by], kind="stable")
+    names = pd.Series("", rows.index) if kind.panels is None else kind.panels(rows)
+    for number, (name, of_one) in enumerate(rows.groupby(names, sort=False), start=1):
+        # Of one model in several steps, the rows go by the steps.
+        of_one = of_one.sort_values(kind.by, kind="stable") if kind.panels else of_one
+        what = f"{_metric(of_one)} by {length_unit(of_one)}"
+        what += "" if kind.by_model else f" and {kind.by_name}"
+        yield Panel(
+            anchor=f"chart-{kind.name}-{series}-{number}",
+            name=str(name),
+            models=sorted(of_one["place"].unique().tolist()),
+            spec=_page_spec(kind, of_one, models),
+            label=f"Chart of {what}. The table below holds its numbers.",
+            table=_numbers(kind, of_one, models, f"{capitalise(what)}, in percent with 95 % intervals"),
+        )
 
 
-def _training(
-    anchor: str, name: str, rows: pd.DataFrame, colours: Mapping[int, str], places: Mapping[str, int]
-) -> Training:
-    rows = rows.sort_values(["step", "length"])
+def _metric(rows: pd.DataFrame) -> str:
+    return metric_title(rows["metric"].iloc[0]) if "metric" in rows else "exact match"
+
+
+def _page_spec(kind: ChartKind, rows: pd.DataFrame, models: list[Model]) -> dict[str, Any]:
+    """Return a chart as the page shows it: without what stands around it there, and as wide as there is room."""
+    styles = {model.label: model.style for model in models}
+    spec = to_spec(kind.draw(rows, styles) if kind.by_model else kind.draw(rows))
+    for part in ("title", "config"):  # the page has the heading, and its script the colours
+        spec.pop(part, None)
+    if "facet" not in spec and not isinstance(spec.get("width"), dict):  # cells have a size of their own
+        spec |= {"width": "container", "height": "container", "autosize": {"type": "fit", "contains": "padding"}}
+    if kind.panels:
+        return spec | {"config": {"legend": {"orient": "top", "columns": 4}}}
+    return dict(_without_legends(spec))  # the checkboxes are the legend of lines, and cells say what they are
+
+
+def _without_legends(spec: Any) -> Any:
+    if isinstance(spec, list):
+        return [_without_legends(part) for part in spec]
+    if isinstance(spec, dict):
+        shown = {key: _without_legends(part) for key, part in spec.items()}
+        return shown | {"legend": None} if "legend" in spec else shown
+    return spec
+
+
+def _numbers(kind: ChartKind, rows: pd.DataFrame, models: list[Model], caption: str) -> Table:
+    """Return the numbers of a chart: a column a length, a row a model and what else the kind goes by."""
+    of_label = {model.label: model for model in models}
     lengths = length_names(rows)
-    unit = length_unit(rows)
-    curves = defaultdict(list)
-    row: Any
-    for row in rows.dropna(subset="accuracy").sort_values(["length", "step"]).itertuples():
-        curves[row.length].append(row)
-    refused = rows.groupby("length")["over_context"].all()
-    first = rows.iloc[0]
-    metric = metric_title(first["metric"])
-    return Training(
-        anchor=anchor,
-        name=name,
-        models=sorted(places[label] for label in rows["label"].unique()),
-        unit=unit,
-        metric=metric,
-        key=[
-            (shown + (f" ({OVER_CONTEXT})" if refused[length] else ""), colours[length])
-            for length, shown in lengths.items()
-        ],
-        chart=training_chart(curves, list(rows["step"].unique()), lengths, unit, colours, metric),
-        table=_steps_table(
-            rows, lengths, f"{capitalise(metric)} in percent with its 95 % interval, by training step and {unit}"
-        ),
-    )
-
-
-def _steps_table(rows: pd.DataFrame, lengths: Mapping[int, str], caption: str) -> Table:
-    of_step: dict[tuple[int, str], dict[int, Any]] = defaultdict(dict)
+    cells: dict[tuple[str, Any], dict[int, Any]] = defaultdict(dict)
     row: Any
     for row in rows.itertuples():
-        of_step[row.step, row.revision][row.length] = row  # step1 and step-1 are two revisions of one step
+        cells[row.label, getattr(row, kind.by)][row.length] = row
+    names_model, names_by = kind.panels is None, not kind.by_model
     return Table(
         caption=caption,
-        columns=[Column("Training step"), *(Column(name) for name in lengths.values())],
+        columns=[
+            *[Column("Model", is_text=True)] * names_model,
+            *[Column(capitalise(kind.by_name))] * names_by,
+            *map(Column, lengths.values()),
+        ],
         rows=[
-            Row([Cell(f"{step:,}", step), *(accuracy_cell(cells.get(length)) for length in lengths)])
-            for (step, _), cells in of_step.items()
+            Row(
+                [
+                    *[model_cell(of_label[label])] * names_model,
+                    *[_cell(value)] * names_by,
+                    *(accuracy_cell(by_length.get(length)) for length in lengths),
+                ],
+                of_label[label].place if names_model else None,
+            )
+            for (label, value), by_length in cells.items()
         ],
     )
 
 
-def capitalise(text: str) -> str:
-    """Return a text as it stands at the beginning of a sentence."""
-    return text[:1].upper() + text[1:]
+def _cell(value: Any) -> Cell:
+    return Cell(value, value) if isinstance(value, str) else Cell(f"{value:,}", value)

@@ -4,15 +4,19 @@ First what they are made of, then one after the other: the leaderboard, the kind
 numbers come from, which is the prompts of each task and the files of each run.
 """
 
+import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
+from copy_eval.reports.frames.series import length_names
 from copy_eval.reports.page.models import Model
-from copy_eval.reports.statistics.summaries import NOT_REACHED
-from copy_eval.reports.writing.formats import human_size
+from copy_eval.reports.report import Report
+from copy_eval.reports.statistics.summaries import NOT_REACHED, WRONG_KINDS
+from copy_eval.reports.writing.formats import capitalise, effective_text, human_size
 
 
 @dataclass(frozen=True)
@@ -84,14 +88,14 @@ def model_cell(model: Model) -> Cell:
 
 
 def accuracy_cell(row: Any) -> Cell:
-    """Return the cell for a row of ``Report.accuracy``; empty for None."""
+    """Return the cell for a row with an accuracy, and maybe its interval; empty for None."""
     if row is None:
         return Cell("", None)
     if row.over_context:
         return Cell(OVER_CONTEXT, None)
     if pd.isna(row.accuracy):
         return Cell("n/a", None)
-    interval = f"{100 * row.low:.1f}\N{EN DASH}{100 * row.high:.1f}"
+    interval = f"{100 * row.low:.1f}\N{EN DASH}{100 * row.high:.1f}" if hasattr(row, "low") else ""
     return Cell(f"{100 * row.accuracy:.1f}", row.accuracy, note=interval)
 
 
@@ -99,23 +103,32 @@ def _text_cell(text: Any) -> Cell:
     return Cell("", None) if pd.isna(text) else Cell(str(text), str(text))
 
 
-def leaderboard_table(board: pd.DataFrame, titles: dict[str, str], models: list[Model]) -> Table:
+def leaderboard_table(report: Report, titles: dict[str, str], models: list[Model]) -> Table:
     """Lay out the area under the curve and the effective lengths of each model, a group of columns a series.
 
     Args:
-        board: ``Report.leaderboard``; its accuracies stand in the tables of the series.
+        report: its accuracies stand in the tables of the series.
         titles: of the series, in the order of the groups.
-        models: a model a row of ``board``.
+        models: a model a row of the leaderboard.
     """
     columns = [Column("Model", is_text=True), Column("Rank")]
     columns += [Column("Architecture", is_text=True), Column("Parameters")]
     for _ in titles:
         columns += [Column("Area", starts_group=True), *(Column(f"Length\nat {percent} %") for percent in (90, 50))]
+    names = {str(series): length_names(rows) for series, rows in report.accuracy.groupby("series")}
+    longest = report.accuracy.groupby(["series", "label"])["length"].max()
     rows = []
-    for model, (_, entry) in zip(models, board.iterrows(), strict=True):
-        of_series = [cell for series in titles for cell in _series_cells(entry, series)]
+    for model, (_, entry) in zip(models, report.leaderboard.iterrows(), strict=True):
+        of_series = [
+            cell
+            for series in titles
+            for cell in _series_cells(entry, series, names[series], longest.get((series, model.label)))
+        ]
         rows.append(Row([model_cell(model), *_about_model(entry), *of_series], model.place))
-    caption = "Area under the curve in percent, with the lengths that it covers, and effective lengths, by task"
+    caption = (
+        "Area under the curve in percent, with the lengths that it covers, and effective lengths, by task; "
+        "+ where every tested length reaches it"
+    )
     return Table(caption, columns, rows, groups=[("", 4), *((title, 3) for title in titles.values())])
 
 
@@ -129,26 +142,18 @@ def _about_model(entry: pd.Series) -> list[Cell]:
     ]
 
 
-def _series_cells(entry: pd.Series, series: str) -> list[Cell]:
+def _series_cells(entry: pd.Series, series: str, names: Mapping[int, str], longest: Any) -> list[Cell]:
     area, covered = entry[f"{series}_area"], entry[f"{series}_area_lengths"]
     shown = Cell("", None) if pd.isna(area) else Cell(f"{100 * area:.1f}", float(area), note=covered)
-    return [shown, *(_effective_length_cell(entry[f"{series}_effective_length_{percent}"]) for percent in (90, 50))]
+    reached = (entry[f"{series}_effective_length_{percent}"] for percent in (90, 50))
+    return [shown, *(_effective_length_cell(length, names, longest) for length in reached)]
 
 
-def _effective_length_cell(length: Any) -> Cell:
-    if isinstance(length, int):
-        return Cell(str(length), length)
-    if length == NOT_REACHED:
-        return Cell(NOT_REACHED, 0)
-    return Cell("" if pd.isna(length) else str(length), None)
-
-
-_KINDS = {
-    "other_entry": "Another\nentry's number",
-    "elsewhere": "A fragment\nof the book",
-    "not_in_book": "Nowhere\nin the book",
-    "right_number": "Right number,\nother words",
-}
+def _effective_length_cell(length: Any, names: Mapping[int, str], longest: Any) -> Cell:
+    if pd.isna(length):
+        return Cell("", None)
+    value = length if isinstance(length, int) else 0 if length == NOT_REACHED else None
+    return Cell(effective_text(length, names, longest), value)
 
 
 def wrong_answers_tables(wrong_answers: pd.DataFrame, titles: dict[str, str], models: list[Model]) -> list[Table]:
@@ -159,7 +164,8 @@ def wrong_answers_tables(wrong_answers: pd.DataFrame, titles: dict[str, str], mo
         titles: of the series.
         models: of the page, in the order of the rows.
     """
-    columns = [Column("Model", is_text=True), *map(Column, ("Length", "Prompts", "Wrong", *_KINDS.values()))]
+    columns = [Column("Model", is_text=True), *map(Column, ("Length", "Prompts", "Wrong"))]
+    columns += [Column(textwrap.fill(capitalise(kind), 18)) for kind in WRONG_KINDS.values()]
     tables = []
     for series, rows in wrong_answers.sort_values("length").groupby("series"):
         of_label = dict(list(rows.groupby("label")))
@@ -175,7 +181,7 @@ def wrong_answers_tables(wrong_answers: pd.DataFrame, titles: dict[str, str], mo
 def _wrong_answers_row(entry: Any, model: Model) -> Row:
     length, prompts = Cell(str(entry.length), entry.length), Cell(str(entry.n), entry.n)
     wrong = Cell(OVER_CONTEXT, None) if entry.over_context else _count(entry.wrong)
-    shares = [_share(getattr(entry, kind)) for kind in _KINDS]
+    shares = [_share(getattr(entry, kind)) for kind in WRONG_KINDS]
     return Row([model_cell(model), length, prompts, wrong, *shares], model.place)
 
 

@@ -57,7 +57,9 @@ def _effective_sizes(accuracy: pd.DataFrame, samples: pd.DataFrame) -> pd.Series
 BINS = 5
 """Equal parts of the prompt; with 200 prompts a length, some 40 fall into each."""
 
-_SHARED = ["label", "model", "setup", "step", "series", "title", "length", "unit", "over_context"]
+_SHARED = [
+    "label", "model", "setup", "step", "task", "series", "title", "length", "length_name", "unit", "over_context",
+]  # fmt: skip
 
 
 def accuracy_by_depth(samples: pd.DataFrame) -> pd.DataFrame:
@@ -67,10 +69,10 @@ def accuracy_by_depth(samples: pd.DataFrame) -> pd.DataFrame:
         samples: as ``read_samples`` returns them.
 
     Returns:
-        ``label``, ``model``, ``setup``, ``step``, ``series``, ``title``, ``length``, ``unit``, ``over_context``,
-        ``depth_from`` and ``depth_to`` (0 is the beginning of the prompt, 1 its end: of a phonebook, the first and the
-        last line), ``n``, ``accuracy`` with ``low`` and ``high`` (Wilson, 95 %). An over-context length has its rows
-        too, without accuracies. Empty where no sample has a depth.
+        ``label``, ``model``, ``setup``, ``step``, ``task``, ``series``, ``title``, ``length``, ``length_name``,
+        ``unit``, ``over_context``, ``depth_from`` and ``depth_to`` (0 is the beginning of the prompt, 1 its end: of a
+        phonebook, the first and the last line), ``n``, ``accuracy`` with ``low`` and ``high`` (Wilson, 95 %). An
+        over-context length has its rows too, without accuracies. Empty where no sample has a depth.
     """
     asked = samples.dropna(subset="depth")
     part = np.minimum(asked["depth"].astype(float) * BINS // 1, BINS - 1)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
+from copy_eval.reports.frames.samples import ELSEWHERE, NOT_IN_BOOK, OTHER_ENTRY, RIGHT_NUMBER
 from copy_eval.reports.frames.series import is_linear, unused_name
 
 THRESHOLDS = (0.9, 0.5)
@@ -127,6 +128,15 @@ def effective_length(lengths: pd.Series, accuracies: pd.Series, threshold: float
     reached = (accuracies.iloc[order] >= threshold - _TOLERANCE).fillna(False).to_numpy(bool)
     count = len(reached) if reached.all() else int(np.argmin(reached))
     return int(lengths.iloc[order].iloc[count - 1]) if count else None
+
+
+WRONG_KINDS = {
+    "other_entry": OTHER_ENTRY,
+    "elsewhere": ELSEWHERE,
+    "not_in_book": NOT_IN_BOOK,
+    "right_number": RIGHT_NUMBER,
+}
+"""The columns of ``wrong_answers`` that hold the share of a kind, and what to call the kind."""
 
 
 def wrong_answers(results: pd.DataFrame) -> pd.DataFrame:

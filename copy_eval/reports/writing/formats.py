@@ -5,6 +5,7 @@ In each of them a model's name is a name, never a link, a formula or HTML.
 
 import html
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,27 @@ from tabulate import LATEX_ESCAPE_RULES, tabulate
 from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.frames.result_files import keep_printable
 
+NOT_AVAILABLE = "n/a"
+
 
 def accuracy_text(accuracy: Any, over_context: Any) -> str:
     """Return ``0.93``, ``over context``, or ``n/a`` where there is no score for another reason."""
     if pd.notna(over_context) and over_context:
         return OVER_CONTEXT
-    return "n/a" if pd.isna(accuracy) else f"{accuracy:.3f}"
+    return NOT_AVAILABLE if pd.isna(accuracy) else f"{accuracy:.3f}"
+
+
+def effective_text(length: object, names: Mapping[int, str], longest: int) -> str:
+    """Return an effective length by its name, with a plus sign where no longer one was tested: it may be greater.
+
+    Args:
+        length: as ``summaries.leaderboard`` has it: a length, or a text where none is reached.
+        names: of the lengths.
+        longest: tested length.
+    """
+    if not isinstance(length, int):
+        return NOT_AVAILABLE if pd.isna(length) else str(length)  # type: ignore[call-overload]
+    return f"{names[length].removesuffix('+')}+" if length == longest else names[length]
 
 
 def difference_text(difference: Any) -> str:
@@ -43,6 +59,11 @@ def p_text(p: Any) -> str:
     if pd.isna(p):
         return ""
     return "<0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
+
+
+def capitalise(text: str) -> str:
+    """Return a text as it stands at the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
 
 
 def human_size(parameters: object) -> str:

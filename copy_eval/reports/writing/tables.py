@@ -9,10 +9,8 @@ from copy_eval.reports.frames.results import CONTEXT_NOT_CHECKED, unchecked_labe
 from copy_eval.reports.frames.series import describe_prompts, length_names, length_unit
 from copy_eval.reports.report import Report
 from copy_eval.reports.statistics.accuracy import metric_title
-from copy_eval.reports.statistics.summaries import RANK_RULE, THRESHOLDS
-from copy_eval.reports.writing.formats import TextTable
-
-_NOT_AVAILABLE = "n/a"
+from copy_eval.reports.statistics.summaries import RANK_RULE, THRESHOLDS, WRONG_KINDS
+from copy_eval.reports.writing.formats import NOT_AVAILABLE, TextTable, effective_text
 
 ACCURACY_NOTES = (
     "Area: under the curve, over the lengths in brackets. 90% and 50% up to: the longest length up to which every "
@@ -41,7 +39,7 @@ def leaderboard_table(report: Report) -> TextTable:
 
 
 def _area_text(area: float, lengths: str) -> str:
-    return f"{area:.2f} ({lengths})" if pd.notna(area) else _NOT_AVAILABLE
+    return f"{area:.2f} ({lengths})" if pd.notna(area) else NOT_AVAILABLE
 
 
 def _named(label: str, unchecked: Collection[str]) -> str:
@@ -82,7 +80,7 @@ def _accuracy_table(series: str, accuracy: pd.DataFrame, leaderboard: pd.DataFra
     for threshold in THRESHOLDS:
         reached = board[f"{series}_effective_length_{threshold * 100:.0f}"]
         cells[f"{threshold:.0%} up to"] = [
-            _effective_text(length, names, longest[label]) for label, length in reached.items()
+            effective_text(length, names, longest[label]) for label, length in reached.items()
         ]
     by_model = cells.reindex(accuracy["label"].unique()).rename_axis(index="model", columns=None).reset_index()
     unchecked = unchecked_labels(accuracy)
@@ -98,32 +96,16 @@ def _accuracy_table(series: str, accuracy: pd.DataFrame, leaderboard: pd.DataFra
 def _accuracy_text(accuracy: float, low: float, high: float, over_context: bool) -> str:
     if over_context:
         return OVER_CONTEXT
-    return _NOT_AVAILABLE if pd.isna(accuracy) else f"{100 * accuracy:.1f} ({100 * low:.0f}-{100 * high:.0f})"
-
-
-def _effective_text(length: object, names: dict[int, str], longest: int) -> str:
-    if not isinstance(length, int):
-        return _NOT_AVAILABLE if pd.isna(length) else str(length)  # type: ignore[call-overload]
-    return f"{names[length].removesuffix('+')}+" if length == longest else names[length]
+    return NOT_AVAILABLE if pd.isna(accuracy) else f"{100 * accuracy:.1f} ({100 * low:.0f}-{100 * high:.0f})"
 
 
 def _wrong_answers_table(series: str, shares: pd.DataFrame) -> TextTable:
-    kinds = {
-        "other_entry": "another entry",
-        "elsewhere": "a fragment of the book",
-        "not_in_book": "not in the book",
-        "right_number": "the right number",
-    }
     cells = pd.DataFrame({"model": shares["label"], "entries": shares["length"].astype(str)})
     cells["wrong"] = [
-        OVER_CONTEXT if refused else _NOT_AVAILABLE if pd.isna(wrong) else f"{wrong} of {n}"
+        OVER_CONTEXT if refused else NOT_AVAILABLE if pd.isna(wrong) else f"{wrong} of {n}"
         for refused, wrong, n in shares[["over_context", "wrong", "n"]].itertuples(index=False)
     ]
-    for kind, name in kinds.items():
+    for kind, name in WRONG_KINDS.items():
         cells[name] = ["" if pd.isna(share) else f"{share:.0%}" for share in shares[kind]]
-    caption = f"{shares['title'].iloc[0]}: what the wrong answers are."
-    notes = (
-        "They hold another entry's number, are a fragment of the book, hold nothing of it, or hold the right number in "
-        "other words or another form.",
-    )
-    return TextTable(f"{series}_wrong_answers", caption, cells, notes)
+    caption = f"{shares['title'].iloc[0]}: what the wrong answers are, as shares of them."
+    return TextTable(f"{series}_wrong_answers", caption, cells, ())

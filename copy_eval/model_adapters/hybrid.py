@@ -1,0 +1,134 @@
+"""How a batch goes through a model with recurrent layers, alone or among attention layers (a hybrid)."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+
+from copy_eval.model_adapters.caches import CachedRows, growing_cache, join
+from copy_eval.model_adapters.drafting import width_filled
+from copy_eval.model_adapters.forward import CachedModel, most_likely
+
+_SHARE = 0.5
+"""Of rows times drafted columns, what drafts must fill: a pass of their own takes them in."""
+
+_WORTH = 2
+"""Tokens of a draft below which a pass for it does not pay."""
+
+
+class HybridRun:
+    """A batch in a model whose states cannot give a token back.
+
+    The prompts are padded on the left, where the model's own mask keeps padding out of its states. Later no padding is
+    possible: rows that take in equally many tokens share a pass. A draft goes in after its row's tokens, and only if it
+    begins with the model's choice. It moves on a copy of the row, which takes the row's place if the whole draft
+    stands; if not, the row takes in the part that stands with its next tokens.
+
+    A model with a cache of its own kind goes through this run too, without drafts.
+    """
+
+    def __init__(self, model: CachedModel, pad_token: int, takes_drafts: bool) -> None:
+        """Begin a batch.
+
+        Args:
+            model: any; with drafts, one whose cache ``growing_cache`` knows.
+            pad_token: what to pad with.
+            takes_drafts: see ``Run``.
+        """
+        self._model, self._pad_token, self._takes_drafts = model, pad_token, takes_drafts
+        self._cached: CachedRows | None = None
+        self._again: list[Sequence[int]] = []  # each row's tokens that stand and are not in its state
+        self._drafts: dict[int, Sequence[int]] = {}  # what was taken in of each row's draft
+        self._after: CachedRows | None = None  # those rows behind their drafts
+
+    @property
+    def takes_drafts(self) -> bool:
+        """Whether drafts are checked in this batch."""
+        return self._takes_drafts
+
+    def feed(self, tokens: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Take in each row's tokens and its draft; return the choices after the last token and each drafted one."""
+        return most_likely(self.logits(tokens, drafts))
+
+    def logits(self, tokens: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """Do what ``feed`` does; return each row's logits [choice, vocab]."""
+        if self._cached is None:
+            logits = self._take_in_prompts(tokens)
+        else:
+            logits = self._take_in([[*part, *row] for part, row in zip(self._again, tokens, strict=True)])
+        self._again = [[] for _ in tokens]
+        self._drafts, self._after = {}, None
+        if any(drafts):
+            for row, more in self._check(drafts, most_likely(logits)).items():
+                logits[row] = torch.cat([logits[row], more])
+        return logits
+
+    def _take_in_prompts(self, prompts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        lengths, device = list(map(len, prompts)), self._model.device
+        width = max(lengths)
+        cached = CachedRows(growing_cache(self._model.config), lengths, width)
+        ids = torch.tensor([[self._pad_token] * (width - len(row)) + list(row) for row in prompts], device=device)
+        mask = cached.mask(0, device)
+        logits, cached.cache = self._model(ids, mask, (mask.cumsum(dim=1) - 1).clamp(min=0), cached.cache, 1)
+        self._cached = cached
+        return list(logits)
+
+    def _take_in(self, tokens: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """Take in each row's tokens; return the logits after the last."""
+        assert self._cached is not None
+        sizes = sorted({len(row) for row in tokens})
+        if len(sizes) == 1:
+            return list(self._pass(self._cached, tokens, 1))
+        groups = [[place for place, row in enumerate(tokens) if len(row) == size] for size in sizes]
+        parts = [self._cached.select(rows) for rows in groups]
+        logits = [self._pass(part, [tokens[row] for row in rows], 1) for part, rows in zip(parts, groups, strict=True)]
+        order = _places([row for rows in groups for row in rows])
+        self._cached = join(parts, order)
+        return list(torch.cat(logits)[order])
+
+    def _pass(self, cached: CachedRows, tokens: Sequence[Sequence[int]], last: int) -> torch.Tensor:
+        """Move these rows on by equally many tokens each; return the logits after the last of them."""
+        width, device = len(tokens[0]), self._model.device
+        starts = torch.tensor(cached.lengths, device=device)[:, None]
+        ids, mask = torch.tensor([list(row) for row in tokens], device=device), cached.mask(width, device)
+        logits, cached.cache = self._model(ids, mask, starts + torch.arange(width, device=device), cached.cache, last)
+        cached.lengths = [length + width for length in cached.lengths]
+        cached.slots += width
+        return logits
+
+    def _check(self, drafts: Sequence[Sequence[int]], choices: Sequence[Sequence[int]]) -> dict[int, torch.Tensor]:
+        """Let copies of the rows take in drafts of one length that begin rightly; return their logits by row."""
+        assert self._cached is not None
+        good = [draft if draft[:1] == chosen else [] for draft, chosen in zip(drafts, choices, strict=True)]
+        width = width_filled([len(draft) for draft in good], _SHARE)
+        if width < _WORTH:
+            return {}
+        self._drafts = {row: draft[:width] for row, draft in enumerate(good) if len(draft) >= width}
+        self._after = self._cached.select(list(self._drafts))
+        return dict(zip(self._drafts, self._pass(self._after, list(self._drafts.values()), width), strict=True))
+
+    def keep(self, rows: Sequence[int], accepted: Sequence[int]) -> None:
+        """Go on with these rows only, and of their last drafts with the first ``accepted`` tokens."""
+        assert self._cached is not None
+        counts = dict(zip(rows, accepted, strict=True))
+        right = [row for row in rows if row in self._drafts and counts[row] == len(self._drafts[row])]
+        self._again = [[] if row in right else self._drafts.get(row, [])[: counts[row]] for row in rows]
+        if right:
+            assert self._after is not None
+            drafted = list(self._drafts)
+            others = [row for row in rows if row not in right]
+            parts = [self._after.select([drafted.index(row) for row in right])]
+            parts += [self._cached.select(others)] if others else []
+            order = [*right, *others]
+            self._cached = join(parts, [order.index(row) for row in rows])
+        elif len(rows) < len(self._cached.lengths):
+            assert self._cached.cache is not None
+            # Each kind of cache has this.
+            index = torch.tensor(rows, device=self._model.device)
+            self._cached.cache.reorder_cache(cast(torch.LongTensor, index))
+            self._cached.lengths = [self._cached.lengths[row] for row in rows]
+
+
+def _places(order: Sequence[int]) -> list[int]:
+    """Return where each number stands in a permutation."""
+    return sorted(range(len(order)), key=order.__getitem__)

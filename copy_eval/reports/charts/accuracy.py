@@ -1,0 +1,161 @@
+"""Accuracy against length: a line for each model, with its 95 % interval as a band."""
+
+import json
+from collections.abc import Mapping
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from copy_eval.over_context import OVER_CONTEXT
+from copy_eval.reports.charts.theme import (
+    ACCURACY_TICKS,
+    HEIGHT,
+    KEY_UNIT,
+    WIDTH,
+    Drawing,
+    Style,
+    accuracy_axis,
+    chart_title,
+    interval_texts,
+    legend_key,
+    model_styles,
+    only_shown,
+    tooltips,
+)
+from copy_eval.reports.frames.results import CONTEXT_NOT_CHECKED, shorten, unchecked_labels
+from copy_eval.reports.frames.series import describe_prompts, is_linear, length_names, length_unit
+from copy_eval.reports.statistics.accuracy import metric_title
+from copy_eval.reports.writing.formats import human_size
+
+_STRIP = -0.12
+"""Height at which a length over the context is marked: below the axis, where no accuracy can be."""
+
+_CHARACTERS = 50
+"""Characters of tick labels that the length axis has room for."""
+
+_CROSS = "M-1-1L1 1M-1 1L1-1"
+
+_ROWS = 20
+"""Models in a column of the legend."""
+
+
+def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = None) -> Drawing:
+    """Draw accuracy against length, with the 95 % intervals as bands.
+
+    The axis is logarithmic unless a bucket begins at 0. A length over a model's context has no point on its line, but a
+    mark in a strip of its own below the axis. The chart's parameter ``shown`` holds the labels that are drawn.
+
+    Args:
+        accuracy: rows of one series, as ``accuracy.accuracy_by_length`` returns them.
+        styles: of the labels, where others than those of this frame count.
+    """
+    styles = styles or model_styles(accuracy)
+    labels = list(accuracy["label"].unique())
+    names = _legend_names(accuracy)
+    lengths = length_names(accuracy)
+    unit, metric = length_unit(accuracy), metric_title(accuracy["metric"].iloc[0])
+    frame = accuracy[["label", "length", "accuracy", "low", "high", "n", "over_context"]].assign(
+        name=accuracy["label"].map(names),
+        bucket=accuracy["length"].map(lengths),
+        interval=interval_texts(accuracy),
+        dashes=accuracy["label"].map(lambda label: styles[label].pattern),
+        marker=accuracy["label"].map(lambda label: styles[label].marker),
+        aside=_asides(accuracy),
+    )
+    # Dashes and markers stand in the frame: of scales, Vega-Lite would merge the legends into that of the colours.
+    colour = alt.Color(
+        "name:N",
+        title=None,
+        scale=alt.Scale(domain=[names[label] for label in labels], range=[styles[label].colour for label in labels]),
+        legend=_legend([styles[label] for label in labels]),
+    )
+    has_strip = bool(accuracy["over_context"].any())
+    axis = accuracy_axis(metric, 2 * _STRIP, **_STRIP_TICKS) if has_strip else accuracy_axis(metric)
+    x = alt.X("length:Q", title=unit, scale=_length_scale(accuracy["length"]), axis=_length_axis(lengths))
+    about = tooltips(unit, metric)
+
+    base = alt.Chart().encode(x=x, color=colour)
+    scored = base.transform_filter("isValid(datum.accuracy)").encode(y=alt.Y("accuracy:Q", **axis))
+    layers = [
+        # Bands grow fainter the more of them lie on top of each other.
+        scored.mark_area(opacity=alt.expr("min(0.16, 0.9 / length(shown))")).encode(y="low:Q", y2="high:Q"),
+        scored.mark_line(strokeWidth=2).encode(strokeDash=alt.StrokeDash("dashes:N", scale=None)),
+        scored.mark_point(filled=True, size=45, opacity=1).encode(
+            shape=alt.Shape("marker:N", scale=None), tooltip=about
+        ),
+    ]
+    if has_strip:
+        refused = base.transform_filter("datum.over_context")
+        layers += [
+            alt.Chart().mark_rule(color="#8a8f96").encode(y=alt.datum(_STRIP / 2)),
+            refused.mark_point(shape=_CROSS, size=40, strokeWidth=2, opacity=1, xOffset=alt.expr("datum.aside")).encode(
+                y=alt.datum(_STRIP), tooltip=about[:2]
+            ),
+        ]
+    title = chart_title(accuracy["title"].iloc[0], f"{describe_prompts(accuracy)}, bands are 95 % intervals")
+    return only_shown(alt.layer(*layers, data=frame).properties(width=WIDTH, height=HEIGHT, title=title), labels)
+
+
+def _legend_names(accuracy: pd.DataFrame) -> dict[str, str]:
+    """Return what the legend calls each label: short, with the size, and marked where the context was not checked."""
+    models = accuracy.drop_duplicates("label")
+    short = shorten(models["label"])
+    unchecked = unchecked_labels(accuracy)
+    names = {}
+    for label, parameters in zip(models["label"], models["parameters"], strict=True):
+        size = f" ({human_size(parameters)})" if pd.notna(parameters) else ""
+        names[label] = short[label] + size + (f" [{CONTEXT_NOT_CHECKED}]" if label in unchecked else "")
+    return names
+
+
+def _legend(styles: list[Style]) -> alt.Legend:
+    keys = json.dumps([legend_key(style) for style in styles])
+    return alt.Legend(
+        symbolType=alt.expr(f"{keys}[datum.index]"),
+        symbolSize=4 * KEY_UNIT**2,
+        symbolStrokeWidth=0,
+        labelOffset=14,
+        offset=28,
+        columns=1 + (len(styles) - 1) // _ROWS,
+    )
+
+
+def _asides(accuracy: pd.DataFrame) -> pd.Series:
+    """Return how many pixels aside each mark stands: those of several models at one length stand side by side."""
+    of_length = accuracy[accuracy["over_context"]].groupby("length")["label"]
+    count = of_length.transform("size")
+    return (of_length.cumcount() - (count - 1) / 2) * np.minimum(8, 40 / count)
+
+
+def _length_scale(lengths: pd.Series) -> alt.Scale:
+    shortest, longest = float(lengths.min()), float(lengths.max())
+    if is_linear(lengths):
+        margin = 0.04 * (longest - shortest) or 1
+        return alt.Scale(domain=[shortest - margin, longest + margin], nice=False, zero=False)
+    margin = (longest / shortest) ** 0.04 if longest > shortest else 1.5
+    return alt.Scale(type="log", base=2, domain=[shortest / margin, longest * margin], nice=False)
+
+
+def _length_axis(names: Mapping[int, str]) -> alt.Axis:
+    """Return an axis that calls the lengths by their names, at an angle where they would not fit beside each other."""
+    lengths = np.array(list(names), float)
+    places = lengths if is_linear(pd.Series(lengths)) else np.log2(lengths)
+    gaps = np.diff(places) / max(np.ptp(places), 1e-9)
+    crowded = len(gaps) > 0 and gaps.min() * _CHARACTERS < max(map(len, names.values())) + 1
+    # JSON, so that a name in Vega's expression can be nothing but text.
+    shown = json.dumps({str(length): name for length, name in names.items()})
+    return alt.Axis(
+        values=list(names),
+        labelExpr=f"{shown}[datum.value]",
+        labelAngle=-45 if crowded else 0,
+        labelOverlap="greedy",
+        labelSeparation=4,
+    )
+
+
+_STRIP_TICKS = {
+    "values": [_STRIP, *ACCURACY_TICKS],
+    "labelExpr": f"datum.value < 0 ? {json.dumps(OVER_CONTEXT.split(' '))} : format(datum.value, '.0%')",
+    "gridOpacity": alt.condition("datum.value < 0", alt.value(0), alt.value(1)),
+}

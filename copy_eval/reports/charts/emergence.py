@@ -1,0 +1,96 @@
+"""Accuracy against training step, when copying emerges: a panel for each model, a line for each length."""
+
+from collections.abc import Mapping
+
+import altair as alt
+import pandas as pd
+
+from copy_eval.over_context import OVER_CONTEXT
+from copy_eval.reports.charts.theme import (
+    HEIGHT,
+    WIDTH,
+    Drawing,
+    accuracy_axis,
+    chart_title,
+    interval_texts,
+    length_colours,
+    tooltips,
+)
+from copy_eval.reports.frames.results import shorten
+from copy_eval.reports.frames.series import (
+    describe_prompts,
+    length_names,
+    length_unit,
+    trajectories,
+    trajectory_names,
+)
+from copy_eval.reports.statistics.accuracy import metric_title
+
+
+def draw_emergence(accuracy: pd.DataFrame) -> Drawing:
+    """Draw accuracy against training step, with the 95 % intervals as bands.
+
+    The axis of steps is logarithmic; where a sweep has step 0 it is that of log(1 + step). Lengths over the context
+    have no line, and the legend says so.
+
+    Args:
+        accuracy: rows of one series, as ``series.training_curves`` returns them.
+    """
+    models = trajectory_names(accuracy)
+    short = shorten(models.values())
+    # Lengths have one colour in all panels.
+    colours = length_colours(length_names(accuracy))
+    steps = _step_scale(accuracy["step"])
+    title, about = accuracy["title"].iloc[0], f"{describe_prompts(accuracy)}, bands are 95 % intervals"
+    panels = {
+        short[models[str(key)]]: _draw_panel(rows, colours, steps)
+        for key, rows in accuracy.groupby(trajectories(accuracy), sort=False)
+    }
+    if len(panels) == 1:
+        [(model, panel)] = panels.items()
+        return panel.properties(title=chart_title(f"{title}: {model}", about))
+    named = [panel.properties(title=alt.TitleParams(text=model, fontSize=11)) for model, panel in panels.items()]
+    return alt.vconcat(*named, title=chart_title(title, about), spacing=30).resolve_scale(color="independent")
+
+
+def _draw_panel(rows: pd.DataFrame, colours: Mapping[int, str], steps: alt.Scale) -> Drawing:
+    refused = rows.groupby("length")["over_context"].all()
+    names = {
+        length: name + (f" ({OVER_CONTEXT})" if refused[length] else "") for length, name in length_names(rows).items()
+    }
+    unit, metric = length_unit(rows), metric_title(rows["metric"].iloc[0])
+    frame = rows[["label", "step", "length", "accuracy", "low", "high", "n"]].assign(
+        bucket=rows["length"].map(names), interval=interval_texts(rows)
+    )
+    x = alt.X(
+        "step:Q",
+        title="training step",
+        scale=steps,
+        axis=alt.Axis(
+            values=sorted(rows["step"].unique().tolist()),
+            labelExpr="format(datum.value, '~s')",  # 1000 is 1k
+            labelFlush=False,
+            labelOverlap="greedy",
+            labelSeparation=4,
+        ),
+    )
+    scale = alt.Scale(domain=list(names.values()), range=[colours[length] for length in names])
+    colour = alt.Color("bucket:N", title=unit, scale=scale, legend=alt.Legend(symbolOpacity=1))
+    about = [*tooltips(unit, metric), alt.Tooltip("step:Q", title="training step", format=",")]
+    base = alt.Chart().encode(x=x, y=alt.Y("accuracy:Q", **accuracy_axis(metric)), color=colour)
+    layers = (
+        base.mark_area(opacity=min(0.16, 0.5 / len(names))).encode(y="low:Q", y2="high:Q"),
+        base.mark_line(strokeWidth=2),
+        base.mark_point(filled=True, size=35, opacity=1).encode(tooltip=about),
+    )
+    scored = alt.layer(*layers, data=frame).transform_filter("isValid(datum.accuracy)")
+    return scored.properties(width=WIDTH, height=HEIGHT)
+
+
+def _step_scale(steps: pd.Series) -> alt.Scale:
+    first, last = int(steps.min()), int(steps.max())
+    if first > 0:
+        margin = (last / first) ** 0.03 if last > first else 1.5
+        return alt.Scale(type="log", domain=[first / margin, last * margin], nice=False)
+    margin = (last + 1) ** 0.03
+    return alt.Scale(type="symlog", constant=1, domain=[1 / margin - 1, last * margin + 0.1], nice=False)

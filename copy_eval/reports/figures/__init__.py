@@ -1,1 +1,0 @@
-"""Figures for papers: PNG and SVG, drawn with matplotlib."""

@@ -1,0 +1,120 @@
+"""What the self-test finds of models that can be batched and drafted, of those that cannot, and of broken ones."""
+
+import logging
+
+import pytest
+import torch
+
+from copy_eval.model_adapters.forward import CachedModel
+from copy_eval.model_adapters.pythia import PythiaLM
+from copy_eval.model_adapters.self_test import Capabilities, find_capabilities
+from tests.model_adapters.architectures import build_model
+from tests.model_adapters.support import answer
+
+EVERYTHING = Capabilities(stepwise=True, batched=True, drafted=True)
+
+
+def find(model, tokenizer, **options):
+    return PythiaLM(pretrained=model, tokenizer=tokenizer, **options)._capabilities
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["llama", "mistral", "gemma2", "llama4", "gpt_neo", "bloom", "mpt", "gpt2", "falcon_h1", "bamba", "qwen3_next",
+     "lfm2", "longrope", "dynamic"],
+)  # fmt: skip
+def test_windows_relative_positions_and_hybrids_are_batched_and_drafted(name, tokenizer):
+    assert find(build_model(name), tokenizer) == EVERYTHING
+
+
+@pytest.mark.parametrize("name", ["jamba", "nemotron_h"])
+def test_a_hybrid_that_cannot_take_several_tokens_after_a_cache_is_batched_only(name, tokenizer):
+    assert find(build_model(name), tokenizer) == Capabilities(stepwise=True, batched=True, drafted=False)
+
+
+def test_a_model_whose_own_cache_mixes_rows_goes_one_prompt_at_a_time(tokenizer):
+    assert not find(build_model("minimax"), tokenizer).batched
+
+
+def test_a_sparse_attention_goes_one_prompt_at_a_time(tokenizer):
+    found = find(build_model("deepseek_v32"), tokenizer)
+    assert (found.batched, found.drafted) == (False, False)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["llama", "gpt_neo", "qwen3_next", "bamba"])
+def test_the_rounding_of_half_precision_is_no_fault(name, dtype, tokenizer):
+    assert find(build_model(name).to(dtype), tokenizer) == EVERYTHING
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_half_precision_hides_no_fault(dtype, tokenizer):
+    assert not find(build_model("jamba").to(dtype), tokenizer).drafted
+    assert not find(build_model("minimax").to(dtype), tokenizer).batched
+    assert not find(without_positions(build_model("gpt2").to(dtype)), tokenizer).batched
+
+
+def without_positions(model):
+    """Let a model with absolute positions count slots, as those without ``position_ids`` do."""
+    forward = model.forward
+
+    def count_slots(input_ids, attention_mask=None, past_key_values=None, use_cache=None):
+        return forward(input_ids, attention_mask=attention_mask, past_key_values=past_key_values, use_cache=use_cache)
+
+    model.forward = count_slots
+    return model
+
+
+def test_a_model_with_absolute_positions_that_takes_none_is_drafted_one_prompt_at_a_time(tokenizer):
+    network = without_positions(build_model("gpt2"))
+    model = PythiaLM(pretrained=network, tokenizer=tokenizer, batch_size=8)
+    assert model._capabilities == Capabilities(stepwise=True, batched=False, drafted=True)
+    assert answer(model) == answer(PythiaLM(pretrained=build_model("gpt2"), tokenizer=tokenizer, batch_size=8))
+
+
+def test_a_compiled_model_whose_arguments_are_hidden_is_looked_through(tokenizer):
+    expected = answer(PythiaLM(pretrained=build_model("gpt2"), tokenizer=tokenizer, batch_size=8))
+    model = PythiaLM(pretrained=torch.compile(build_model("gpt2")), tokenizer=tokenizer, batch_size=8)
+    assert model._capabilities == EVERYTHING
+    assert answer(model) == expected
+
+
+def test_what_a_model_is_not_good_for_is_said_in_one_line_and_in_the_result(tokenizer, caplog):
+    with caplog.at_level(logging.WARNING):
+        model = PythiaLM(pretrained=build_model("jamba"), tokenizer=tokenizer)
+    assert [record.message for record in caplog.records if record.name.startswith("copy_eval")] == [
+        "this model is run without drafts, which would change its answers"
+    ]
+    noted = model.get_model_info()["copy_eval"]
+    assert (noted["batched"], noted["drafted"]) == (True, False)
+
+
+def test_a_model_that_passes_all_is_silent(tokenizer, caplog):
+    model = PythiaLM(pretrained=build_model("bamba"), tokenizer=tokenizer)
+    assert not [record for record in caplog.records if record.name.startswith("copy_eval")]
+    noted = model.get_model_info()["copy_eval"]
+    assert (noted["batched"], noted["drafted"]) == (True, True)
+
+
+def test_a_model_without_a_cache_is_left_to_transformers(tokenizer):
+    network = build_model("llama")
+    forward = network.forward
+
+    def forget(*args, past_key_values=None, use_cache=None, **options):  # noqa: ARG001
+        return forward(*args, use_cache=False, **options)
+
+    network.forward = forget
+    assert find(network, tokenizer) == Capabilities()
+
+
+def test_a_context_too_short_for_the_test_means_neither_batches_nor_drafts(tokenizer):
+    assert find(build_model("llama"), tokenizer, max_length=6) == Capabilities()
+
+
+def test_running_out_of_memory_is_no_finding():
+    def fail(_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model = CachedModel(build_model("llama"), torch.device("cpu"))
+    with pytest.raises(torch.OutOfMemoryError):
+        find_capabilities(model, fail, range(100), longest=100)

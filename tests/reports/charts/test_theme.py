@@ -1,0 +1,69 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from copy_eval.reports.charts.theme import chart_title, legend_key, length_colours, model_styles
+
+
+def styles(*architectures):
+    """The styles of models of these architectures, from the smallest to the largest."""
+    models = pd.DataFrame(
+        {
+            "label": [f"{place:02}" for place in range(len(architectures))],
+            "architecture": architectures,
+            "parameters": range(len(architectures)),
+            "model": "m",
+            "step": None,
+        }
+    )
+    found = model_styles(models.sample(frac=1, random_state=0))
+    return [found[label] for label in models["label"]]
+
+
+def test_colour_and_marker_tell_the_architecture():
+    transformer, state_space, hybrid, unknown = styles("transformer", "state space", "hybrid", None)
+    assert len({style.colour for style in (transformer, state_space, hybrid, unknown)}) == 4
+    assert len({style.marker for style in (transformer, state_space, hybrid, unknown)}) == 4
+
+
+def test_larger_models_are_darker_and_the_largest_is_solid():
+    drawn = styles("transformer", "transformer", "transformer")
+    brightness = [np.sum([int(style.colour[place : place + 2], 16) for place in (1, 3, 5)]) for style in drawn]
+    assert brightness == sorted(brightness, reverse=True)
+    assert drawn[-1].dashes == ()
+    assert len({style.dashes for style in drawn}) == 3
+
+
+def contrast_to_white(colour):
+    """As WCAG 2.2 defines it."""
+    channels = np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05)
+
+
+@pytest.mark.parametrize("architecture", ["transformer", "state space", "hybrid", None])
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_every_model_can_be_seen_on_white(architecture, count):
+    colours = [style.colour for style in styles(*[architecture] * count)]
+    assert len(set(colours)) == count
+    assert min(map(contrast_to_white, colours)) >= 3
+
+
+@pytest.mark.parametrize("count", [1, 2, 12])
+def test_every_length_has_a_colour_of_its_own_that_can_be_seen_on_white(count):
+    colours = length_colours(range(count))
+    assert list(colours) == list(range(count))
+    assert len(set(colours.values())) == count
+    assert min(map(contrast_to_white, colours.values())) >= 3
+
+
+def test_a_legends_key_has_the_marker_and_as_many_bars_as_there_are_dashes():
+    solid, dashed = styles("transformer", "transformer")[::-1]
+    assert legend_key(solid).count("M") == 1 + 1
+    assert legend_key(dashed).count("M") == 3 + 1
+
+
+def test_a_long_title_is_broken_into_lines():
+    title = chart_title("phonebook_copy on " + "a text " * 20, "50 prompts a length")
+    assert max(map(len, title.text)) <= 72
+    assert len(title.text) == 3

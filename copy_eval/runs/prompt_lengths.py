@@ -9,8 +9,13 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from copy_eval.errors import UserError
-from copy_eval.model_adapters.checkpoints import find_file, is_state_spaces, read_config, resolve_checkpoint
-from copy_eval.model_adapters.mamba import PILE_TOKENIZER
+from copy_eval.model_adapters.checkpoints import (
+    PILE_TOKENIZER,
+    find_file,
+    is_state_spaces,
+    read_config,
+    resolve_checkpoint,
+)
 from copy_eval.runs.model_entries import ModelEntry
 from copy_eval.runs.task_loading import describe_task, load_task, read_definition
 from copy_eval.tasks.settings import read_depths

@@ -1,5 +1,8 @@
 """Lengths that are estimated without data, against counted ones."""
 
+import subprocess
+import sys
+
 import pytest
 
 from copy_eval.errors import UserError
@@ -49,3 +52,13 @@ def test_a_task_that_says_nothing_of_its_tokens_is_one_line(own_tasks):
     )
     with pytest.raises(UserError, match=r"odd: its tokens cannot be counted \(no data\), and it does not say how many"):
         expect_tokens("odd", {"num_samples": 3}, "no data", str(own_tasks))
+
+
+def test_counting_needs_neither_torch_nor_lm_eval():
+    script = """
+import sys
+import copy_eval.runs.prompt_lengths
+heavy = {"torch", "lm_eval", "transformers"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

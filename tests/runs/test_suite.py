@@ -169,6 +169,7 @@ BAD = [
     (GOOD, "models: &m [*m]", " not valid YAML"),
     (GOOD[GOOD.index("  - ") : GOOD.index("tasks")], "", "1: models must list at least one model"),
     ("tasks:", "  - {adapter: hf, pretrained: other/Pythia-410M}\ntasks:", "7: two models are called 'Pythia-410M'"),
+    ("models:", "models:\n  - {adapter: hf, pretrained: x@y}\n  - {adapter: hf, pretrained: x_y}", "3: two models are"),
     ("EleutherAI/pythia-410m", "{{ckpt}}", "3: a key must be text, not a list or a mapping; fill in what stands in {{"),
     ("EleutherAI/pythia-410m", "'{{ckpt}}'", "3: pretrained={{ckpt}}: a template that was not filled in"),
     ("EleutherAI/pythia-410m", "{ckpt: 1}", "3: pretrained must be a name or a path, not {'ckpt': 1}"),

@@ -9,8 +9,8 @@ from tabulate import tabulate
 
 from copy_eval.measurement import describe_differences
 from copy_eval.reports.comparison.evaluation import Evaluation
-from copy_eval.reports.frames.models import CONTEXT_NOT_CHECKED
 from copy_eval.reports.frames.result_files import keep_printable
+from copy_eval.reports.frames.results import CONTEXT_NOT_CHECKED
 from copy_eval.reports.frames.series import ALL_LENGTHS, length_names, length_unit
 from copy_eval.reports.statistics.accuracy import metric_title
 from copy_eval.reports.statistics.differences import LIKELY, detectable_drop

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.frames.models import CONTEXT_NOT_CHECKED, unchecked_labels
+from copy_eval.reports.frames.results import CONTEXT_NOT_CHECKED, unchecked_labels
 from copy_eval.reports.frames.series import describe_prompts, length_names, length_unit
 from copy_eval.reports.report import Report
 from copy_eval.reports.statistics.accuracy import metric_title

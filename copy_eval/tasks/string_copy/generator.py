@@ -12,19 +12,11 @@ Everything here is pure: a random source in, plain records out.
 """
 
 import random
-from dataclasses import dataclass
 
 from copy_eval.errors import UserError
 from copy_eval.tasks.alphabet import BEGIN, END, SEPARATOR, draw_string
 from copy_eval.tasks.sampling import draw_below, example_rng
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A question and its answer, which ends with the end mark."""
-
-    prompt: str
-    answer: str
+from copy_eval.tasks.synthetic import Example
 
 
 def repeat_ngram(rng: random.Random, string: str, size: int) -> str:

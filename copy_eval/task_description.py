@@ -81,9 +81,11 @@ class TaskDescription(BaseModel):
     """Tokens of a prompt by length, for the GPT-NeoX tokenizer: for a dry run that cannot count them."""
     answer_tokens: Tokens | None = None
     """Tokens of a right answer by length, likewise."""
-    answer_bits: ByLength | None = None
-    """Bits of the prompt that a model must have kept when the question comes, where they are known: of a book of N
-    numbers, those of N numbers. What the question itself says is not among them."""
+    material_bits: ByLength | None = None
+    """Bits that a model must have kept when the question comes, so that it could answer any: of a book of N numbers,
+    those of N numbers."""
+    asked_bits: ByLength | None = None
+    """Bits of them that one question asks for; all of them where this is left out."""
 
 
 def read_description(name: str, metadata: Mapping[str, Any], dataset_kwargs: Mapping[str, Any]) -> TaskDescription:

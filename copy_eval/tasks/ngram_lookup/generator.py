@@ -37,9 +37,10 @@ def find_unique(string: str) -> list[int]:
 
 
 def draw_example(data_seed: int, length: int, index: int, variant: str) -> Example:
-    """Draw example ``index``; it depends on the arguments alone, and the variants of an example share string and n-gram.
+    """Draw example ``index``; it depends on the arguments alone.
 
-    The string is uniform among those that have an n-gram to ask for, and the n-gram among those of the string.
+    The variants of an example share string and n-gram. The string is uniform among those that have an n-gram to ask
+    for, and the n-gram among those of the string.
 
     Args:
         data_seed: the seed of all examples.

@@ -242,7 +242,10 @@ def test_the_packaged_checkpoints_run_through_every_group(adapter: str, checkpoi
     )  # fmt: skip
     for name in SHORT:
         assert 0.0 <= results["results"][name]["character_accuracy,none"] <= 1.0
-        assert results["n-samples"][name] == {"original": 4, "effective": 4}
+        samples = results["samples"][name]
+        assert len(samples) == 4
+        assert not any(END in sample["filtered_resps"][0] for sample in samples)
+        assert [sample["arguments"][0][0] for sample in samples] == [sample["doc"]["prompt"] for sample in samples]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Plugs the tasks and adapters into lm-eval, whose releases up to 0.4.13 look for neither in other packages.
 
 ``copy_eval_autoload.pth`` runs ``connect`` whenever Python starts. All it does then is put a finder on
-``sys.meta_path`` that waits for five modules of lm-eval; once such a module has loaded, its hook below runs.
+``sys.meta_path`` that waits for six modules of lm-eval; once such a module has loaded, its hook below runs.
 
 Every Python start of the environment pays for this file, so it imports nothing at the top but what Python has loaded by
 then, and nothing in it may raise: a hook that fails is noted in ``errors``, and lm-eval runs on without us.
@@ -175,10 +175,29 @@ def _let_groups_run_without_empty_tasks(factory: "Any") -> None:
     let_groups_run_without(factory.TaskFactory)
 
 
+def _let_clusters_have_their_errors(utils: "Any") -> None:
+    """Let an aggregation of clustered scores give their standard error; lm-eval's is that of independent ones."""
+    import functools
+    import inspect
+
+    original = utils.stderr_for_metric
+    signature = inspect.signature(original)
+    if "metric" not in signature.parameters:
+        raise TypeError(f"stderr_for_metric has other arguments than we know: {signature}")
+
+    @functools.wraps(original)
+    def stderr_for_metric(*args: "Any", **kwargs: "Any") -> "Any":
+        metric = signature.bind(*args, **kwargs).arguments["metric"]
+        return metric.standard_error if getattr(metric, "is_clustered", False) else original(*args, **kwargs)
+
+    utils.stderr_for_metric = stderr_for_metric
+
+
 HOOKS: "dict[str, Callable[[Any], None]]" = {
     "lm_eval.api.registry": _register_models,
     "lm_eval.tasks._factory": _let_groups_run_without_empty_tasks,
     "lm_eval.tasks.manager": _scan_our_tasks,
+    "lm_eval.evaluator_utils": _let_clusters_have_their_errors,
     "lm_eval.evaluator": _hand_over_model,
     "lm_eval._cli.harness": _report_user_errors,
 }

@@ -33,8 +33,8 @@ Line = Annotated[str, Field(strict=True, min_length=1, max_length=1000)]
 
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]
 
-SettingKind = Literal["count", "number", "file", "name"]
-"""A whole number of at least 1; any whole number; an existing file; a name or a path."""
+SettingKind = Literal["count", "number", "depths", "file", "name"]
+"""A whole number of at least 1; any whole number; how many depths or which; an existing file; a name or a path."""
 
 
 class ByLength(BaseModel):
@@ -75,6 +75,10 @@ class TaskDescription(BaseModel):
     """Whether an answer has to be written letter by letter: false where scores ignore case or space."""
     depth: Line = "depth"
     """The field of a record that tells where in the prompt the answer stands, from 0 to 1; records may lack it."""
+    cluster: Line | None = None
+    """The field of a record that names what it shares with others, such as a book; None where all are independent."""
+    prompts: tuple[Line, ...] = Field(default=("num_samples",), strict=False)
+    """The settings whose product is the number of prompts."""
     settings: dict[Line, SettingKind] = Field(default_factory=dict)
     """What ``--metadata`` may override; the defaults stand beside the description."""
     prompt_tokens: Tokens | None = None

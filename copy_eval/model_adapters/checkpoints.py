@@ -29,6 +29,9 @@ from copy_eval.packaged import PACKAGED
 if TYPE_CHECKING:
     import torch
 
+PILE_TOKENIZER = "EleutherAI/gpt-neox-20b"
+"""The tokenizer of every state-spaces checkpoint; their repositories carry none."""
+
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """Tried in this order, each whole and then in shards."""
 

@@ -12,7 +12,7 @@ from copy_eval.errors import UserError, first_line
 from copy_eval.model_adapters import mamba_kernels
 from copy_eval.model_adapters.adapter import ExactLM
 from copy_eval.model_adapters.arguments import is_given
-from copy_eval.model_adapters.checkpoints import find_file, read_weights
+from copy_eval.model_adapters.checkpoints import PILE_TOKENIZER, find_file, read_weights
 from copy_eval.model_adapters.decoding import Answer, Run
 from copy_eval.model_adapters.drafting import Trust
 from copy_eval.model_adapters.mamba_forward import empty_states, find_state_space_model, logits_of, take_in
@@ -30,9 +30,6 @@ _log = logging.getLogger(__name__)
 
 _OF_STATE_SPACES = {"revision", "subfolder", "dtype", "trust_remote_code", "gpus"}
 """What loading a checkpoint in the state-spaces layout follows; ``HFLM`` hands over more."""
-
-PILE_TOKENIZER = "EleutherAI/gpt-neox-20b"
-"""The tokenizer of every state-spaces checkpoint; their repositories carry none."""
 
 _TRIAL = "James Smith: 6093237777\nMary Lopez: 8323456789\n\nJames Smith:"
 """A prompt on which the kernels are compared with transformers' Mamba before they are used."""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from copy_eval.reports.frames.results import read_results
 from copy_eval.reports.frames.samples import read_samples
-from copy_eval.reports.statistics.accuracy import accuracy_by_depth, accuracy_by_length
+from copy_eval.reports.statistics.accuracy import QUARTERS, accuracy_by_depth, accuracy_by_length
 from copy_eval.reports.statistics.summaries import leaderboard, wrong_answers
 
 
@@ -33,6 +33,9 @@ class Report:
 
     depths: pd.DataFrame
     """Exact match by depth of the answer, from ``accuracy.accuracy_by_depth``; empty where no sample has a depth."""
+
+    depth_quarters: pd.DataFrame
+    """The same by quarters of the prompt, for tables."""
 
 
 def build_report(paths: Iterable[Path], pool: bool = False) -> Report:
@@ -60,4 +63,5 @@ def build_report(paths: Iterable[Path], pool: bool = False) -> Report:
         leaderboard=board,
         wrong_answers=in_order(wrong_answers(results)),
         depths=in_order(accuracy_by_depth(samples)),
+        depth_quarters=in_order(accuracy_by_depth(samples, QUARTERS)),
     )

@@ -15,7 +15,7 @@ from copy_eval.reports.page import render_page
 from copy_eval.reports.report import Report
 from copy_eval.reports.writing.files import write_files
 from copy_eval.reports.writing.formats import to_csv, to_latex, to_markdown
-from copy_eval.reports.writing.tables import accuracy_tables, leaderboard_table, wrong_answer_tables
+from copy_eval.reports.writing.tables import accuracy_tables, depth_tables, leaderboard_table, wrong_answer_tables
 
 _Part = Callable[[], dict[str, bytes]]
 
@@ -49,7 +49,12 @@ def _page(report: Report) -> dict[str, bytes]:
 
 
 def _tables(report: Report) -> dict[str, bytes]:
-    tables = [leaderboard_table(report), *accuracy_tables(report), *wrong_answer_tables(report)]
+    tables = [
+        leaderboard_table(report),
+        *accuracy_tables(report),
+        *depth_tables(report),
+        *wrong_answer_tables(report),
+    ]
     texts = {
         "leaderboard.csv": to_csv(report.leaderboard),
         "tables.md": "\n".join(map(to_markdown, tables)),
@@ -57,7 +62,7 @@ def _tables(report: Report) -> dict[str, bytes]:
     }
     # Of charts that draw rows of one table, the first draws them all.
     drawn = {kind.table: kind.rows(report) for kind in reversed(CHARTS)}
-    frames = drawn | {"wrong_answers.csv": report.wrong_answers}
+    frames = drawn | {"accuracy_by_quarter.csv": report.depth_quarters, "wrong_answers.csv": report.wrong_answers}
     texts |= {name: to_csv(frame) for name, frame in frames.items() if len(frame)}
     return {name: text.encode() for name, text in texts.items()}
 

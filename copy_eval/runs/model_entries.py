@@ -69,13 +69,12 @@ class ModelEntry:
         return {key: value for key, value in given.items() if value is not None} | dict(self.model_args)
 
 
-def read_models(given: object, source: Source, folder: Path) -> tuple[ModelEntry, ...]:
+def read_models(given: object, source: Source) -> tuple[ModelEntry, ...]:
     """Return the entries of ``models``, a pattern of folders resolved.
 
     Args:
         given: a list of mappings, as YAML gives it.
         source: their lines, for errors.
-        folder: what relative paths start from.
 
     Raises:
         UserError: at the first thing that is not usable, and if two entries have one name.
@@ -86,7 +85,7 @@ def read_models(given: object, source: Source, folder: Path) -> tuple[ModelEntry
     entries: dict[str, ModelEntry] = {}
     for index, item in enumerate(given):
         place = ("models", index)
-        for entry in _read_model(item, source, place, folder):
+        for entry in _read_model(item, source, place):
             with source.at(*place):
                 # The folders of the results are named after the entries, on file systems that may ignore the case.
                 key = folder_name(entry.name).lower()
@@ -98,12 +97,12 @@ def read_models(given: object, source: Source, folder: Path) -> tuple[ModelEntry
     return tuple(entries.values())
 
 
-def folder_name(label: str) -> str:
-    """Return ``label`` as the name of a folder, on any file system."""
-    return re.sub(r"[^\w.@+-]+", "_", label)
+def folder_name(text: str) -> str:
+    """Return a name or a revision as a part of the name of a folder, on any file system; between them is an ``@``."""
+    return re.sub(r"[^\w.+-]+", "_", text)
 
 
-def _read_model(item: object, source: Source, place: Place, folder: Path) -> Iterator[ModelEntry]:
+def _read_model(item: object, source: Source, place: Place) -> Iterator[ModelEntry]:
     with source.at(*place):
         if not isinstance(item, dict):
             raise UserError("a model is a mapping with adapter and pretrained")
@@ -122,11 +121,11 @@ def _read_model(item: object, source: Source, place: Place, folder: Path) -> Ite
     with source.at(*place, "gpus"):
         gpus = _read_gpus(item, adapter)
     with source.at(*place, "model_args"):
-        model_args = _read_model_args(item, folder)
+        model_args = _read_model_args(item, source.folder)
     with source.at(*place, "name"):
         name = _read_optional_name(item, "name")
     with source.at(*place, "pretrained"):
-        checkpoints = _find_checkpoints(read_path(item, "pretrained"), name, adapter, folder)
+        checkpoints = _find_checkpoints(read_path(item, "pretrained"), name, adapter, source.folder)
     with source.at(*place, "revision"):
         revisions = _read_revisions(item)
         if revisions != (None,) and any(Path(pretrained).is_dir() for pretrained in checkpoints.values()):

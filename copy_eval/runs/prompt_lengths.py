@@ -3,15 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 from typing import Any
 
 from tokenizers import Tokenizer
 
 from copy_eval.errors import UserError
-from copy_eval.model_adapters.checkpoints import find_file, is_state_spaces, read_config, resolve_checkpoint
-from copy_eval.model_adapters.mamba import PILE_TOKENIZER
+from copy_eval.model_adapters.checkpoints import (
+    PILE_TOKENIZER,
+    find_file,
+    is_state_spaces,
+    read_config,
+    resolve_checkpoint,
+)
 from copy_eval.runs.model_entries import ModelEntry
 from copy_eval.runs.task_loading import describe_task, load_task, read_definition
+from copy_eval.tasks.settings import read_depths
 
 _MOST = 256
 """Tokens of an answer where a task sets no limit, as in lm-eval."""
@@ -87,7 +94,7 @@ def expect_tokens(
 
     Args:
         name: of the task.
-        settings: of the suite; ``num_samples`` counts.
+        settings: of the suite; those of them count that the number of prompts follows from.
         reason: why they cannot be counted.
         include_path: the user's own folder of tasks.
 
@@ -95,17 +102,19 @@ def expect_tokens(
         UserError: if the task does not say how many tokens a length has.
     """
     about, definition = describe_task(name, include_path), read_definition(name, include_path)
-    bounds, answer = definition["dataset_kwargs"], about.answer_tokens
-    count = settings.get("num_samples", (definition.get("metadata") or {}).get("num_samples"))
-    if about.prompt_tokens is None or answer is None or count is None:
+    bounds, answer = definition.get("dataset_kwargs", {}), about.answer_tokens
+    given = {**(definition.get("metadata") or {}), **settings}
+    if about.prompt_tokens is None or answer is None or not given.keys() >= {*about.prompts} or "length" not in bounds:
         raise UserError(f"{name}: its tokens cannot be counted ({reason}), and it does not say how many a length has")
+    is_list = {key: about.settings.get(key) == "depths" for key in about.prompts}
+    count = prod(len(read_depths(given, key)) if is_list[key] else int(given[key]) for key in about.prompts)
     length = bounds["length"]
     if "below" in bounds:
         # The middle of a bucket; of one without an upper bound, half as many again is about its mean.
         length = (length + (bounds["below"] or 2 * length)) / 2
     return PromptLengths(
-        prompts=(about.prompt_tokens.at(length),) * int(count),
-        answers=(answer.at(length) + 1,) * int(count),
+        prompts=(about.prompt_tokens.at(length),) * count,
+        answers=(answer.at(length) + 1,) * count,
         limit=(definition.get("generation_kwargs") or {}).get("max_gen_toks", _MOST),
         estimated=reason,
     )

@@ -105,8 +105,8 @@ def claim(out: Path, suite: Suite) -> None:
 
 
 def folder_of(out: Path, cell: Cell) -> Path:
-    """Return the folder of a cell's model and revision."""
-    return out / folder_name(cell.label)
+    """Return the folder of a cell's model and revision; no two have the same, whatever their names hold."""
+    return out / "@".join(folder_name(part) for part in (cell.model.name, cell.revision) if part is not None)
 
 
 def read_done(folder: Path, on_unread: Callable[[str], object] = lambda _: None) -> Iterator[Result]:
@@ -216,7 +216,7 @@ def fingerprint_weights(cell: Cell, out: Path) -> str | None:
     Raises:
         UserError: if a file cannot be read.
     """
-    return fingerprint_model(cell.model.arguments(cell.revision), out / _WEIGHTS / folder_name(cell.label))
+    return fingerprint_model(cell.model.arguments(cell.revision), folder_of(out / _WEIGHTS, cell))
 
 
 def write_result(folder: Path, task: str, report: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:

@@ -15,6 +15,7 @@ A suite file::
       num_samples: 100
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,7 @@ from copy_eval.runs.model_entries import ModelEntry, dump_model, read_models
 from copy_eval.runs.task_loading import TASKS, describe_task, tasks_by_name
 from copy_eval.runs.yaml_values import Source, locate, read_name, read_path, read_yaml, refuse_unknown
 from copy_eval.task_description import SettingKind
-from copy_eval.tasks.settings import read_whole_number
+from copy_eval.tasks.settings import read_depths, read_whole_number
 
 _PACKAGED = Path(__file__).resolve().parent / "suites"
 _KEYS = ("name", "models", "tasks", "include_path", "settings")
@@ -96,9 +97,9 @@ def load_suite(name: str, settings: Mapping[str, Any], include_path: str | None 
     content, source = read_yaml(file)
     if include_path is not None and isinstance(content, dict):
         # Found from here, and not from the suite's own folder.
-        content = content | {"include_path": _read_include_path({"include_path": include_path}, Source(), Path())}
-    suite = _build_suite(content, source, default_name=file.stem, folder=file.parent)
-    given = _read_settings({"settings": settings}, Source(), Path(), known_settings(suite.include_path))
+        content = content | {"include_path": _read_include_path({"include_path": include_path}, Source())}
+    suite = _build_suite(content, source, default_name=file.stem)
+    given = _read_settings({"settings": settings}, Source(), suite.include_path)
     return replace(suite, settings={**suite.settings, **given})
 
 
@@ -112,7 +113,7 @@ def suite_of_options(
     """
     content = {"models": [dict(model)], "tasks": tasks, "include_path": include_path, "settings": settings}
     # One name for all: results of another model may be added to the same folder.
-    return _build_suite(content, Source(), default_name="command line", folder=Path())
+    return _build_suite(content, Source(), default_name="command line")
 
 
 def packaged_suites() -> list[str]:
@@ -129,14 +130,13 @@ def _find(name: str) -> Path:
     return _PACKAGED / f"{name}.yaml"
 
 
-def _build_suite(content: object, source: Source, default_name: str, folder: Path) -> Suite:
+def _build_suite(content: object, source: Source, default_name: str) -> Suite:
     """Check what a suite's file holds, and return the suite.
 
     Args:
         content: as YAML gives it.
         source: the lines of ``content``, for errors.
         default_name: of a suite that does not name itself.
-        folder: what relative paths start from.
 
     Raises:
         UserError: at the first thing that is not usable.
@@ -149,19 +149,19 @@ def _build_suite(content: object, source: Source, default_name: str, folder: Pat
             refuse_unknown(key, _KEYS, "key", " of a suite")
     with source.at("name"):
         name = read_name({"name": default_name} | content, "name")
-    models = read_models(content.get("models"), source, folder)
-    include_path = _read_include_path(content, source, folder)
+    models = read_models(content.get("models"), source)
+    include_path = _read_include_path(content, source)
     tasks = _read_tasks(content.get("tasks"), source, include_path)
-    settings = _read_settings(content, source, folder, known_settings(include_path))
+    settings = _read_settings(content, source, include_path)
     return Suite(name, models, tasks, settings, include_path)
 
 
-def _read_include_path(content: Mapping[str, Any], source: Source, folder: Path) -> str | None:
+def _read_include_path(content: Mapping[str, Any], source: Source) -> str | None:
     if content.get("include_path") is None:
         return None
     with source.at("include_path"):
         name = read_path(content, "include_path")
-        path = locate(name, "include_path", folder)
+        path = locate(name, "include_path", source.folder)
         if path is None:
             raise UserError(f"include_path={name}: no such folder")
         # Its files are read here, so that what is wrong with one is told with this line.
@@ -197,12 +197,11 @@ def known_settings(include_path: str | None = None) -> dict[str, SettingKind]:
     return known
 
 
-def _read_settings(
-    content: Mapping[str, Any], source: Source, folder: Path, known: Mapping[str, SettingKind]
-) -> dict[str, int | str]:
+def _read_settings(content: Mapping[str, Any], source: Source, include_path: str | None) -> dict[str, int | str]:
     given = content.get("settings")
     if given is None:
         return {}
+    known = known_settings(include_path)
     with source.at("settings"):
         if not isinstance(given, dict):
             raise UserError(f"settings must be a mapping with keys of {', '.join(known)}")
@@ -210,11 +209,16 @@ def _read_settings(
     for key in given:
         with source.at("settings", key):
             refuse_unknown(key, known, "setting")
-            if known[key] in ("count", "number"):
+            if known[key] == "depths":
+                read_depths(given, key)
+                value = given[key]
+                # One text for a list, as the tasks take it: settings are compared and handed on as they stand.
+                settings[key] = value if isinstance(value, int | str) else json.dumps(value)
+            elif known[key] in ("count", "number"):
                 settings[key] = read_whole_number(given, key, 1 if known[key] == "count" else None)
             else:
                 name = read_path(given, key)
-                path = locate(name, key, folder)
+                path = locate(name, key, source.folder)
                 if path is None and known[key] == "file":
                     raise UserError(f"{key}={name}: no such file")
                 # A path is absolute, so that it holds on every worker; a tokenizer may also be a name.

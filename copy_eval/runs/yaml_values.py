@@ -29,6 +29,11 @@ class Source:
     file: Path | None = None
     lines: Mapping[Place, int] = field(default_factory=dict)
 
+    @property
+    def folder(self) -> Path:
+        """What relative paths start from: the file's own folder, or the working directory."""
+        return Path() if self.file is None else self.file.parent
+
     @contextmanager
     def at(self, *place: Hashable) -> Iterator[None]:
         """Put file and line before the message of a ``UserError``."""

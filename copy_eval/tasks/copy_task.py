@@ -1,5 +1,7 @@
 """What our tasks add to lm-eval's: a fingerprint of the prompts, and no score for a length that does not fit.
 
+And standard errors of the clusters, where questions share a book or an article.
+
 Our own adapters refuse a prompt that does not fit the context. lm-eval's backends cut it, so for them the task itself
 counts the tokens before the model is asked.
 
@@ -10,11 +12,15 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from math import sqrt
+from typing import Any, Self
 
+import numpy as np
+from lm_eval.api.metrics import mean
 from lm_eval.api.task import ConfigurableTask
 
 from copy_eval.checkpoint_fingerprint import fingerprint_model
+from copy_eval.clusters import clustered_variance
 from copy_eval.errors import UserError
 from copy_eval.over_context import OVER_CONTEXT, is_over_context, tokens_that_fit
 from copy_eval.task_description import KEY, TaskDescription, read_description
@@ -27,24 +33,51 @@ _log = logging.getLogger(__name__)
 Aggregation = Callable[[Sequence[Any]], Any]
 
 
+class ClusteredScore(float):
+    """A score that knows the cluster of its record: lm-eval hands on the scores alone."""
+
+    cluster: str
+
+    def __new__(cls, score: float, cluster: str) -> Self:
+        """Make a number of a score."""
+        made = super().__new__(cls, score)
+        made.cluster = cluster
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # lm-eval gathers the scores of several processes.
+        return type(self), (float(self), self.cluster)
+
+
 class UnlessOverContext:
     """An aggregation of lm-eval's that gives ``OVER_CONTEXT`` if one sample was refused.
 
     lm-eval looks up the standard error of an aggregation by equality. So this one equals the aggregation it stands for,
-    but only as long as that one was applied: after a refusal there is nothing whose error could be estimated.
+    but only as long as that one was applied to independent scores: after a refusal there is nothing whose error could
+    be estimated, and that of clustered scores is ``standard_error``.
     """
 
     def __init__(self, aggregation: Aggregation) -> None:
         self._aggregation = aggregation
-        self._refused = False
+        self._is_plain = True
+        self.is_clustered = False
 
     def __call__(self, values: Sequence[Any]) -> Any:
         """Aggregate the values of one metric, a sample each."""
-        self._refused = OVER_CONTEXT in values
-        return OVER_CONTEXT if self._refused else self._aggregation(values)
+        refused = OVER_CONTEXT in values
+        has_clusters = any(isinstance(value, ClusteredScore) for value in values)
+        self._is_plain = not (refused or has_clusters)
+        self.is_clustered = has_clusters and not refused and self._aggregation is mean
+        return OVER_CONTEXT if refused else self._aggregation(values)
+
+    @staticmethod
+    def standard_error(values: Sequence[ClusteredScore]) -> float | str:
+        """Return the standard error of the mean of clustered scores; lm-eval's ``N/A`` for a single cluster."""
+        clusters = [value.cluster for value in values]
+        return sqrt(clustered_variance(np.array(values, float), clusters)) if len(set(clusters)) > 1 else "N/A"
 
     def __eq__(self, other: object) -> bool:
-        return other is self or (other is self._aggregation and not self._refused)
+        return other is self or (other is self._aggregation and self._is_plain)
 
     def __hash__(self) -> int:
         return hash(self._aggregation)
@@ -145,7 +178,13 @@ class CopyTask(ConfigurableTask):
         if doc["index"] in self._cut or is_over_context(results[0]):
             return dict.fromkeys(self._aggregation_list, OVER_CONTEXT)
         scores: dict[str, Any] = super().process_results(doc, results)
-        return scores
+        cluster = None if self._description.cluster is None else doc.get(self._description.cluster)
+        if cluster is None:
+            return scores
+        return {
+            metric: ClusteredScore(score, str(cluster)) if isinstance(score, float) else score
+            for metric, score in scores.items()
+        }
 
     def aggregation(self) -> dict[str, Aggregation]:
         """Return the aggregation of each metric; each heeds refusals."""

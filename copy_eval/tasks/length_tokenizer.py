@@ -5,6 +5,8 @@ mark is added, and text that looks like one (``<|endoftext|>``) counts as text.
 """
 
 import hashlib
+from bisect import bisect_left
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -33,6 +35,11 @@ class LengthTokenizer:
         """Return the tokens of ``text``."""
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return tokens
+
+    def count_before(self, text: str, places: Iterable[int]) -> list[int]:
+        """Return for each place, an index of a character, how many tokens of ``text`` begin before it."""
+        begins = [begin for begin, _ in self._tokenizer.encode(text, add_special_tokens=False).offsets]
+        return [bisect_left(begins, place) for place in places]
 
     def decode(self, tokens: list[int]) -> str:
         """Return the text of ``tokens``; a character that they hold only a part of becomes U+FFFD."""

@@ -4,13 +4,18 @@ lm-eval mixes the model's arguments into the same dictionary, so an unknown key 
 of one of ours is.
 """
 
+import json
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
+from itertools import pairwise
 
 from copy_eval.errors import UserError
 
 _NEAR = 0.85
 """``num_sample`` and ``n_samples`` are near ``num_samples``; no argument of a backend is near a key of ours."""
+
+_MOST_DEPTHS = 1000
 
 
 def _plain(key: str) -> str:
@@ -44,6 +49,30 @@ def read_whole_number(settings: Mapping[str, object], key: str, minimum: int | N
         wanted = "a whole number" if minimum is None else f"a whole number of at least {minimum}"
         raise UserError(f"{key} must be {wanted}, not {value!r}")
     return number
+
+
+def read_depths(settings: Mapping[str, object], key: str) -> tuple[float, ...]:
+    """Return the depths that stand under ``key``, from 0.0 (the beginning) to 1.0 (the end), in ascending order.
+
+    A whole number stands for so many, spread evenly from 0.0 to 1.0; a list, which may be JSON in a text, for itself.
+
+    Raises:
+        UserError: if it is neither, or the list is empty, not in ascending order or beyond 0 to 1.
+    """
+    value = settings.get(key)
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = json.loads(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= _MOST_DEPTHS:
+        return tuple(place / (value - 1) for place in range(value))
+    if not isinstance(value, list | tuple) or not value or not all(type(depth) in (int, float) for depth in value):
+        wanted = f"a whole number from 2 to {_MOST_DEPTHS} or a list such as [0, 0.5, 1]"
+        raise UserError(f"{key} must be {wanted}, not {value!r}")
+    if not all(0 <= depth <= 1 for depth in value):
+        raise UserError(f"{key} must lie between 0 (the beginning) and 1 (the end), not {value!r}")
+    if any(after <= before for before, after in pairwise(value)):
+        raise UserError(f"{key} must be in ascending order and each once, not {value!r}")
+    return tuple(map(float, value))
 
 
 def read_text(settings: Mapping[str, object], key: str) -> str:

@@ -23,7 +23,7 @@ def test_report_prints_the_table_and_writes_every_file(tmp_path, capsys):
     written = {file.name for file in (tmp_path / "report").iterdir() if not file.name.startswith(".")}
     assert written == {
         "leaderboard.csv", "accuracy_by_length.csv", "accuracy_by_depth.csv", "wrong_answers.csv", "tables.md",
-        "tables.tex", "index.html", *charts,
+        "accuracy_by_quarter.csv", "tables.tex", "index.html", *charts,
     }  # fmt: skip
     assert all(f"wrote {tmp_path / 'report' / name}\n" in printed for name in written)
     frame = pd.read_csv(tmp_path / "report" / "accuracy_by_length.csv")

@@ -17,11 +17,12 @@ from copy_eval.checkpoint_fingerprint import fingerprint_checkpoint
 from copy_eval.errors import UserError
 from copy_eval.packaged import PACKAGED
 from copy_eval.reports.frames.results import read_results
+from copy_eval.reports.report import build_report
 from copy_eval.runs.evaluator import evaluate_in_turn, evaluate_model, run_suite
 from copy_eval.runs.model_entries import ModelEntry
 from copy_eval.runs.progress import Progress
 from copy_eval.runs.results_folder import claim
-from copy_eval.runs.suite import Cell
+from copy_eval.runs.suite import Cell, Suite
 from copy_eval.runs.task_loading import TASKS
 from tests.runs.conftest import MAMBA, PYTHIA
 
@@ -90,6 +91,30 @@ def test_what_is_done_is_skipped_and_what_is_missing_is_evaluated(results, suite
     after = set(results.rglob("results_*.json"))
     assert before - after == {removed}
     assert len(after - before) == 1
+
+
+def test_a_run_ends_at_a_models_context_and_goes_on_with_the_next_model(tmp_path, caplog):
+    settings = {"num_books": 1, "depths": "[0, 1]", "length_tokenizer": "tiny-pythia"}
+    short = replace(PYTHIA, name="short", model_args={"max_length": 500})
+    tasks = ("phonebook_tokens_1k", "phonebook_tokens_2k")
+    progress = Progress()
+    models = (short, replace(PYTHIA, model_args={"max_length": 1500}), MAMBA)
+    assert run_suite(Suite("contexts", models, tasks, settings), tmp_path / "out", progress) == []
+    assert (progress.evaluated, progress.failed) == (6, 0)
+    lines = [message for message in caplog.messages if "exceed the model's context" in message]
+    assert lines == [
+        f"{task}: 2 prompts with their answers exceed the model's context of {context} tokens; they are not scored"
+        for task, context in ((tasks[0], 500), (tasks[1], 500), (tasks[1], 1500))
+    ]
+    report = build_report([tmp_path / "out"])
+    refused = report.accuracy.set_index(["label", "length"])["over_context"]
+    assert refused[refused].index.tolist() == [("short", 1024), ("short", 2048), ("tiny-pythia", 2048)]
+    board = report.leaderboard.set_index("label")
+    assert board["phonebook_tokens_effective_length_90"].to_dict() == {
+        "tiny-pythia": 1024,
+        "short": "over context",
+        "tiny-mamba": "none",
+    }
 
 
 def test_weights_are_known_by_what_they_are(suite, tmp_path):

@@ -1,5 +1,8 @@
 """Lengths that are estimated without data, against counted ones."""
 
+import subprocess
+import sys
+
 import pytest
 
 from copy_eval.errors import UserError
@@ -14,6 +17,8 @@ from copy_eval.runs.task_loading import TASKS, tasks_by_name
         ("phonebook_copy_1280", 13201.1, 4.6),
         ("phonebook_copy_dashed_160", 2052.7, 6.9),
         ("phonebook_reversed_80", 852.8, 4.6),
+        ("phonebook_tokens_1k", 973.5, 4.6),
+        ("phonebook_tokens_16k", 16334.0, 4.6),
         ("c4_copy_25", 55.6, 23.4),
         ("c4_copy_shuffled_600", 1205.4, 598.6),
         ("c4_copy_2400", 4805.5, 2398.5),
@@ -36,7 +41,7 @@ def test_lengths_without_data_are_near_the_counted_ones(task, prompt, answer):
 
 def test_every_task_has_an_estimate():
     for name in {task for tasks in tasks_by_name().values() for task in tasks}:
-        lengths = expect_tokens(name, {"num_samples": 3}, "no data")
+        lengths = expect_tokens(name, {"num_samples": 3, "num_books": 3, "depths": "[0.5]"}, "no data")
         assert len(lengths.prompts) == len(lengths.answers) == 3
         assert lengths.limit > lengths.answers[0]
 
@@ -52,3 +57,13 @@ def test_a_task_that_says_nothing_of_its_tokens_is_one_line(own_tasks):
     )
     with pytest.raises(UserError, match=r"odd: its tokens cannot be counted \(no data\), and it does not say how many"):
         expect_tokens("odd", {"num_samples": 3}, "no data", str(own_tasks))
+
+
+def test_counting_needs_neither_torch_nor_lm_eval():
+    script = """
+import sys
+import copy_eval.runs.prompt_lengths
+heavy = {"torch", "lm_eval", "transformers"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

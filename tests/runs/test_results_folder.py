@@ -12,6 +12,7 @@ from copy_eval.runs.model_entries import ModelEntry
 from copy_eval.runs.results_folder import (
     Result,
     claim,
+    folder_of,
     is_done,
     read_done,
     refuse_other_prompts,
@@ -83,6 +84,14 @@ def test_other_weights_are_another_cell_and_so_is_a_result_that_does_not_say_whi
     assert is_done(CELL, PROMPTS, "these", [replace(RESULT, weights="these")])
     assert not is_done(CELL, PROMPTS, "these", [replace(RESULT, weights="those")])
     assert not is_done(CELL, PROMPTS, "these", [RESULT])
+
+
+def test_a_name_with_an_at_sign_and_a_revision_are_two_folders(tmp_path):
+    named = folder_of(tmp_path, Cell(ModelEntry("x@y", "hf", "./x@y"), None, CELL.task))
+    revised = folder_of(tmp_path, Cell(ModelEntry("x", "hf", "x"), "y", CELL.task))
+    assert revised == tmp_path / "x@y"
+    assert named != revised
+    assert named.parent == tmp_path
 
 
 def test_models_and_tasks_may_be_added_to_a_folder(tmp_path, suite):

@@ -83,10 +83,23 @@ def test_settings_of_the_command_line_come_before_the_files(write):
     assert suite.settings == {"num_samples": 3, "length_tokenizer": "tiny-pythia"}
 
 
+@pytest.mark.parametrize(("given", "settled"), [("[0, 0.5, 1]", "[0, 0.5, 1]"), ("5", 5), ("'[0.5]'", "[0.5]")])
+def test_depths_are_a_count_or_a_list_which_a_written_suite_keeps(write, tmp_path, given, settled):
+    text = f"models: [{{adapter: hf, pretrained: gpt2}}]\ntasks: phonebook_tokens_1k\nsettings: {{depths: {given}}}\n"
+    suite = load_suite(write(text), {})
+    assert suite.settings == {"depths": settled}
+    again = tmp_path / "again.yaml"
+    again.write_text(dump_suite(suite))
+    assert load_suite(str(again), {}) == suite
+    assert load_suite(str(again), {"depths": "[0, 1]"}).settings == {"depths": "[0, 1]"}
+
+
 def test_the_settings_are_those_of_the_tasks():
     assert known_settings() == {
         "num_samples": "count",
         "data_seed": "number",
+        "num_books": "count",
+        "depths": "depths",
         "length_tokenizer": "name",
         "c4_path": "file",
         "squad_path": "file",
@@ -146,12 +159,17 @@ BAD = [
     ("EleutherAI/pythia-410m", "tiny-pythai", "3: pretrained=tiny-pythai: no such checkpoint; did you mean tiny-"),
     ("num_samples: 8", "num_samples: many", "9: num_samples must be a whole number of at least 1, not 'many'"),
     ("num_samples: 8", "c4_path: nowhere.jsonl", "9: c4_path=nowhere.jsonl: no such file"),
+    ("num_samples: 8", "num_books: 0", "9: num_books must be a whole number of at least 1, not 0"),
+    ("num_samples: 8", "depths: [1, 0]", "9: depths must be in ascending order and each once, not [1, 0]"),
+    ("num_samples: 8", "depths: [0, 2]", "9: depths must lie between 0 (the beginning) and 1 (the end), not [0, 2]"),
+    ("num_samples: 8", "depths: {a: 1}", "9: depths must be a whole number from 2 to 1000 or a list such as [0, 0.5"),
     ("[phonebook_copy_10, c4_copy_25]", "[]", "7: tasks must list at least one task or group"),
     ("[phonebook_copy_10, c4_copy_25]", "[phonebook_copy_10", "8: not valid YAML: "),
     (GOOD, "", "1: a suite has the keys name, models, tasks, include_path, settings"),
     (GOOD, "models: &m [*m]", " not valid YAML"),
     (GOOD[GOOD.index("  - ") : GOOD.index("tasks")], "", "1: models must list at least one model"),
     ("tasks:", "  - {adapter: hf, pretrained: other/Pythia-410M}\ntasks:", "7: two models are called 'Pythia-410M'"),
+    ("models:", "models:\n  - {adapter: hf, pretrained: x@y}\n  - {adapter: hf, pretrained: x_y}", "3: two models are"),
     ("EleutherAI/pythia-410m", "{{ckpt}}", "3: a key must be text, not a list or a mapping; fill in what stands in {{"),
     ("EleutherAI/pythia-410m", "'{{ckpt}}'", "3: pretrained={{ckpt}}: a template that was not filled in"),
     ("EleutherAI/pythia-410m", "{ckpt: 1}", "3: pretrained must be a name or a path, not {'ckpt': 1}"),

@@ -99,7 +99,7 @@ FOREIGN = "dataset_path: ai2_arc\noutput_type: generate_until\nmetric_list: [{me
         ),
         (
             f"include: {TASKS}/phonebook/_phonebook_yaml\nmetadata: {{copy_eval: {{settings: {{a: word}}}}}}",
-            "odd: metadata.copy_eval.settings.a should be 'count', 'number', 'file' or 'name', not 'word'",
+            "odd: metadata.copy_eval.settings.a should be 'count', 'number', 'depths', 'file' or 'name', not 'word'",
         ),
         (
             f"include: {TASKS}/phonebook/_phonebook_yaml\nmetadata: {{copy_eval: [a]}}",

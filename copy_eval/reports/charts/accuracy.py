@@ -23,7 +23,7 @@ from copy_eval.reports.charts.theme import (
     only_shown,
     tooltips,
 )
-from copy_eval.reports.frames.models import CONTEXT_NOT_CHECKED, shorten, unchecked_labels
+from copy_eval.reports.frames.results import CONTEXT_NOT_CHECKED, shorten, unchecked_labels
 from copy_eval.reports.frames.series import describe_prompts, is_linear, length_names, length_unit
 from copy_eval.reports.statistics.accuracy import metric_title
 from copy_eval.reports.writing.formats import human_size

@@ -16,7 +16,7 @@ from copy_eval.reports.charts.theme import (
     length_colours,
     tooltips,
 )
-from copy_eval.reports.frames.models import shorten
+from copy_eval.reports.frames.results import shorten
 from copy_eval.reports.frames.series import (
     describe_prompts,
     length_names,

@@ -11,7 +11,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from copy_eval.reports.frames.models import HYBRID, STATE_SPACE, TRANSFORMER
+from copy_eval.reports.frames.result_files import HYBRID, STATE_SPACE, TRANSFORMER
 
 Drawing = alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChart
 """What a chart is made as: Altair's object, to be changed or saved."""

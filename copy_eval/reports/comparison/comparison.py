@@ -1,6 +1,8 @@
 """Compares two evaluations length by length, and all lengths of a task together.
 
 Answers to the same prompts are compared pair by pair; where that cannot be, the comparison is unpaired and says why.
+Where prompts share a book or an article, these are what is independent: the exact test is about them, and intervals are
+those of the effective number of prompts.
 """
 
 from collections.abc import Sequence
@@ -12,12 +14,12 @@ import pandas as pd
 
 from copy_eval.measurement import SHOWN
 from copy_eval.reports.comparison.evaluation import Answers, Evaluation, Score
+from copy_eval.reports.statistics.accuracy import effective_pairs, effective_size
 from copy_eval.reports.statistics.differences import (
     Alternative,
     Stratum,
     adjust_holm,
     fisher_p,
-    mcnemar_p,
     paired_interval,
     paired_stratum,
     pooled_interval,
@@ -51,6 +53,8 @@ COLUMNS = {
     "paired": "boolean",  # whether both answered the same prompts, and the samples tell how
     "only_a": "Int64",  # prompts that A alone answered rightly; missing where unpaired
     "only_b": "Int64",
+    "clusters": "Int64",  # books or articles that the prompts of a length are about; missing where independent
+    "n_effective": "Float64",  # independent prompts that would tell as much
     "p": "Float64",  # exact McNemar test where paired, else Fisher's; of all lengths, the exact test of their sum
     "p_adjusted": "Float64",  # by Holm's method
     "note": "string",  # why a length is not compared, or not paired, or on fewer prompts
@@ -123,6 +127,8 @@ class _Length:
 
     row: dict[str, Any]
     stratum: Stratum | None = None
+    nets: pd.Series | None = None
+    """Where paired, how many more right answers B has in each cluster; the index names the clusters."""
 
 
 _NUMBERS = ("n", "right", "accuracy", "headline_value", "over_context")
@@ -168,11 +174,33 @@ def _compare(a: Score, b: Score, alternative: Alternative, names: tuple[str, str
     obstacle = shown or _why_unpaired(a, b, names)
     if obstacle is None and a.answers is not None and b.answers is not None:
         return _compare_answers(a, b, a.answers, b.answers, alternative)
-    low, high = unpaired_interval(a.right, a.n, b.right, b.n)
-    p = fisher_p(a.right, a.n, b.right, b.n, alternative)
-    tested = {"difference": b.right / b.n - a.right / a.n, "low": low, "high": high, "paired": False, "p": p}
-    stratum = unpaired_stratum(a.right, a.n, b.right, b.n)
-    return _Length(_numbers(a, "a") | _numbers(b, "b") | tested | {"note": obstacle}, stratum)
+    size_a, size_b = _sizes(a, b)
+    low, high = unpaired_interval(a.right / a.n * size_a, size_a, b.right / b.n * size_b, size_b)
+    counts = round(a.right / a.n * size_a), round(size_a), round(b.right / b.n * size_b), round(size_b)
+    tested = {
+        "difference": b.right / b.n - a.right / a.n,
+        "low": low,
+        "high": high,
+        "paired": False,
+        "n_effective": min(size_a, size_b),
+        "p": fisher_p(*counts, alternative),
+    }
+    return _Length(_numbers(a, "a") | _numbers(b, "b") | tested | {"note": obstacle}, unpaired_stratum(*counts))
+
+
+def _sizes(a: Score, b: Score) -> tuple[float, float]:
+    """Return the effective sizes of two samples; what is known of the clusters of one alone goes for the other."""
+    shares = [
+        effective_size(score.answers.right.astype(float), score.answers.clusters.tolist()) / score.n
+        if score.answers is not None and score.answers.clusters is not None
+        else None
+        for score in (a, b)
+    ]
+    known = next((share for share in shares if share is not None), 1.0)
+    size_a, size_b = (
+        max(score.n * (known if share is None else share), 1.0) for score, share in zip((a, b), shares, strict=True)
+    )
+    return size_a, size_b
 
 
 def _compare_answers(a: Score, b: Score, answers_a: Answers, answers_b: Answers, alternative: Alternative) -> _Length:
@@ -182,7 +210,14 @@ def _compare_answers(a: Score, b: Score, answers_a: Answers, answers_b: Answers,
     kinds = (right_a & right_b, right_a & ~right_b, ~right_a & right_b, ~(right_a | right_b))
     both, only_a, only_b, neither = (int(np.count_nonzero(kind)) for kind in kinds)
     n = len(shared)
-    low, high = paired_interval(both, only_a, only_b, neither)
+    differences = pd.Series(right_b.astype(int) - right_a.astype(int))
+    # The prompts are the same, so what one side knows of their clusters goes for both; a baseline knows nothing.
+    sides = ((answers_a.clusters, in_a), (answers_b.clusters, in_b))
+    clusters = next((known[places] for known, places in sides if known is not None), None)
+    size = n if clusters is None else effective_pairs(differences.to_numpy(float), clusters.tolist())
+    nets = differences if clusters is None else differences.groupby(clusters).sum()
+    stratum = paired_stratum(nets)
+    low, high = paired_interval(*(kind * size / n for kind in (both, only_a, only_b, neither)))
     tested = {
         "difference": (only_b - only_a) / n,
         "low": low,
@@ -190,12 +225,14 @@ def _compare_answers(a: Score, b: Score, answers_a: Answers, answers_b: Answers,
         "paired": True,
         "only_a": only_a,
         "only_b": only_b,
-        "p": mcnemar_p(only_a, only_b, alternative),
+        "clusters": None if clusters is None else len(nets),
+        "n_effective": size,
+        "p": pooled_p([stratum], alternative),
         "note": None if a.n == b.n == n else f"{a.n} prompts against {b.n}: the {n} that both have are compared",
     }
-    sides = (replace(a, n=n, right=both + only_a), "a"), (replace(b, n=n, right=both + only_b), "b")
-    numbers = {name: value for score, side in sides for name, value in _numbers(score, side).items()}
-    return _Length(numbers | tested, paired_stratum(only_a, only_b))
+    scores = (replace(a, n=n, right=both + only_a), "a"), (replace(b, n=n, right=both + only_b), "b")
+    numbers = {name: value for score, side in scores for name, value in _numbers(score, side).items()}
+    return _Length(numbers | tested, stratum, None if clusters is None else nets)
 
 
 def _why_unpaired(a: Score, b: Score, names: tuple[str, str]) -> str | None:
@@ -215,6 +252,12 @@ def _pool(lengths: Sequence[_Length], alternative: Alternative) -> dict[str, Any
     sums = {name: sum(row[name] for row in rows) for name in ("n_a", "n_b", "right_a", "right_b")}
     paired = all(row["paired"] for row in rows)
     weights = [row["n_a"] * row["n_b"] / (row["n_a"] + row["n_b"]) for row in rows]
+    strata = [length.stratum for length in lengths if length.stratum is not None and length.nets is None]
+    known = [length.nets for length in lengths if length.nets is not None]
+    # An article has paragraphs of several lengths, and counts once.
+    clusters = pd.concat(known).groupby(level=0).sum() if known else None
+    if clusters is not None:
+        strata.append(paired_stratum(clusters))
     low, high = pooled_interval([(row["difference"], row["low"], row["high"]) for row in rows], weights)
     return sums | {
         "unit": rows[0]["unit"],
@@ -229,5 +272,7 @@ def _pool(lengths: Sequence[_Length], alternative: Alternative) -> dict[str, Any
         "paired": paired,
         "only_a": sum(row["only_a"] for row in rows) if paired else None,
         "only_b": sum(row["only_b"] for row in rows) if paired else None,
-        "p": pooled_p([length.stratum for length in lengths if length.stratum is not None], alternative),
+        "clusters": None if clusters is None else len(clusters),
+        "n_effective": sum(row["n_effective"] for row in rows),
+        "p": pooled_p(strata, alternative),
     }

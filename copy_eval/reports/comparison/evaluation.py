@@ -22,10 +22,13 @@ class Answers:
     Args:
         prompts: the places of the prompts that were answered, in ascending order, each once.
         right: whether the answer to each of them was right.
+        clusters: what each of them shares with others, a book or an article; None where they are independent or
+            nothing tells.
     """
 
     prompts: npt.NDArray[np.int64]
     right: npt.NDArray[np.bool_]
+    clusters: npt.NDArray[np.str_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,5 +146,6 @@ def _answers(samples: pd.DataFrame) -> dict[Any, Answers]:
         in_order = rows.sort_values("index")
         if in_order["exact_match"].notna().all():
             right = in_order["exact_match"].to_numpy(float) > 0.5
-            answers[key] = Answers(in_order["index"].to_numpy(np.int64), right)
+            clusters = in_order["cluster"].to_numpy(np.str_) if in_order["cluster"].notna().all() else None
+            answers[key] = Answers(in_order["index"].to_numpy(np.int64), right, clusters)
     return answers

@@ -9,8 +9,8 @@ from tabulate import tabulate
 
 from copy_eval.measurement import describe_differences
 from copy_eval.reports.comparison.evaluation import Evaluation
-from copy_eval.reports.frames.models import CONTEXT_NOT_CHECKED
 from copy_eval.reports.frames.result_files import keep_printable
+from copy_eval.reports.frames.results import CONTEXT_NOT_CHECKED
 from copy_eval.reports.frames.series import ALL_LENGTHS, length_names, length_unit
 from copy_eval.reports.statistics.accuracy import metric_title
 from copy_eval.reports.statistics.differences import LIKELY, detectable_drop
@@ -23,6 +23,11 @@ _LEGEND = (
     "A, B: exact match, and the 95 % interval of the difference. Only A, only B: prompts that one of the two alone\n"
     "answers rightly. p: McNemar's exact test (Fisher's where unpaired), for all lengths the exact test of their sum;\n"
     "adjusted for all these tests of a task by Holm's method; * below 0.05."
+)
+
+_CLUSTERS = (
+    "\nPrompts about one book or article make a cluster. What is independent are the clusters: p is that of the exact\n"
+    "sign-flip test of their differences, and the intervals are those of the effective number of prompts."
 )
 
 
@@ -46,7 +51,7 @@ def render(comparison: pd.DataFrame, a: Evaluation, b: Evaluation, fmt: str) -> 
     if uncompared:
         parts.append(uncompared)
     if sections:
-        parts.append(_LEGEND)
+        parts.append(_LEGEND + (_CLUSTERS if comparison["clusters"].notna().any() else ""))
     return "\n\n".join(parts)
 
 
@@ -120,7 +125,7 @@ def _cells(row: Any, names: Mapping[int, str]) -> dict[str, str]:
     return {
         "length": ALL_LENGTHS if pd.isna(row.length) else names[row.length],
         **_headlines(row),
-        "prompts": f"{row.n_a}" if row.n_a == row.n_b else f"{row.n_a} and {row.n_b}",
+        "prompts": _prompts_text(row),
         "A": accuracy_text(row.accuracy_a, row.over_context_a),
         "B": accuracy_text(row.accuracy_b, row.over_context_b),
         "B - A": difference_text(row.difference),
@@ -130,6 +135,12 @@ def _cells(row: Any, names: Mapping[int, str]) -> dict[str, str]:
         "p": p_text(row.p),
         "adjusted p": p_text(row.p_adjusted) + (" *" if _is_significant(row.p_adjusted) else ""),
     }
+
+
+def _prompts_text(row: Any) -> str:
+    if row.n_a != row.n_b:
+        return f"{row.n_a} and {row.n_b}"
+    return f"{row.n_a}" if pd.isna(row.clusters) else f"{row.n_a} in {row.clusters} clusters"
 
 
 def _headlines(row: Any) -> dict[str, str]:
@@ -197,11 +208,11 @@ def describe_sensitivity(rows: pd.DataFrame, alpha: float, allowed: float = 0.0)
         accuracy = lengths["right_a"].sum() / lengths["n_a"].sum()
         if accuracy == 0:
             continue  # there is nothing to lose
-        # Of lengths with unlike numbers of prompts, the fewest.
-        at_one = detectable_drop(int(lengths[["n_a", "n_b"]].min().min()), accuracy, churn, level, allowed)
+        # Of lengths with unlike numbers of prompts, the fewest that count.
+        at_one = detectable_drop(int(lengths["n_effective"].min()), accuracy, churn, level, allowed)
         seen = f"at one length {_points(at_one)}"
         if len(together):
-            at_all = detectable_drop(int(together[["n_a", "n_b"]].min().min()), accuracy, churn, level, allowed)
+            at_all = detectable_drop(int(together["n_effective"].min()), accuracy, churn, level, allowed)
             seen += f", at all lengths together {_points(at_all)}"
         yield f"{task}: the smallest drop that is seen with a probability of {LIKELY:.0%}: {seen}"
 

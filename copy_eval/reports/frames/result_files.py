@@ -1,4 +1,4 @@
-"""The result files that lm-eval writes below its ``--output_path``: where they are, and what a report needs of them.
+"""The result files that lm-eval writes below its ``--output_path``: where they are, and the rows that each gives.
 
 A file is checked as a whole first, then each of its tasks by itself: what is wrong with one task costs that task alone.
 Entries that no report reads may be anything.
@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+import pandas as pd
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from copy_eval.errors import UserError
+from copy_eval.errors import UserError, first_problem
+from copy_eval.measurement import setup_of, shown_facets
 from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.task_description import TaskDescription
 
@@ -59,7 +61,7 @@ def samples_file(results_file: Path, task_name: str) -> Path:
     return results_file.with_name(f"samples_{task_name.replace('/', '_')}_{date[1] if date else ''}.jsonl")
 
 
-def parse_result_file(file: Path) -> dict[str, Any]:
+def _parse_result_file(file: Path) -> dict[str, Any]:
     """Return the content of a result file; empty if it is some other JSON file.
 
     Raises:
@@ -226,7 +228,7 @@ class Task(_Entry):
         return self.config.metadata.description.title or self.name.removesuffix(f"_{length}")
 
 
-def read_task(report: Mapping[str, Any], name: str) -> Task:
+def _read_task(report: Mapping[str, Any], name: str) -> Task:
     """Return the entries of a task, checked.
 
     Raises:
@@ -252,3 +254,173 @@ def _metrics(entries: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Any, Any]]
             # lm-eval writes 999 where --predict_only leaves nothing to score.
             is_number = value != OVER_CONTEXT and metric != "bypass"
             yield metric, ((value, error) if is_number else (None, None))
+
+
+TRANSFORMER = "transformer"
+
+STATE_SPACE = "state space"
+
+HYBRID = "hybrid"
+
+_MODEL_TYPES = {
+    TRANSFORMER: {
+        "bloom", "cohere", "cohere2", "deepseek_v2", "deepseek_v3", "falcon", "gemma", "gemma2", "gemma3",
+        "gemma3_text", "glm", "glm4", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gpt_oss", "gptj", "granite",
+        "granitemoe", "llama", "llama4", "llama4_text", "ministral", "mistral", "mixtral", "mpt", "nemotron", "olmo",
+        "olmo2", "olmo3", "olmoe", "opt", "phi", "phi3", "phimoe", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe",
+        "smollm3", "stablelm", "starcoder2", "xglm",
+    },
+    # The whole memory of the context is a state of fixed size.
+    STATE_SPACE: {"falcon_mamba", "mamba", "mamba2", "rwkv", "xlstm"},
+    # Some layers are attention, others recurrent or convolutional.
+    HYBRID: {
+        "bailing_hybrid", "bamba", "falcon_h1", "granitemoehybrid", "jamba", "kimi_linear", "lfm2", "lfm2_moe",
+        "minimax", "nemotron_h", "olmo_hybrid", "qwen3_5", "qwen3_5_moe", "qwen3_5_moe_text", "qwen3_5_text",
+        "qwen3_next", "recurrent_gemma", "state_spaces_hybrid", "zamba", "zamba2",
+    },
+}  # fmt: skip
+"""transformers' ``model_type``; ``state_spaces_hybrid`` is our adapter's, of models that only mamba-ssm runs."""
+
+_FAMILIES = {r"EleutherAI/pythia-": TRANSFORMER, r"state-spaces/mamba2?-\d": STATE_SPACE}
+"""The two families of the paper, by the names that only they have on the hub."""
+
+
+def _tell_architecture(model_type: str | None, adapter: str | None, model: str) -> str | None:
+    """Return ``TRANSFORMER``, ``STATE_SPACE``, ``HYBRID``, or None where that is not known.
+
+    Our adapters log the ``model_type``; of lm-eval's own, the adapter's name and ``pretrained=`` have to tell.
+    """
+    if model_type:
+        return next((architecture for architecture, types in _MODEL_TYPES.items() if model_type in types), None)
+    if adapter == "mamba_ssm":
+        return STATE_SPACE
+    return next((architecture for family, architecture in _FAMILIES.items() if re.match(family, model)), None)
+
+
+def read_rows(file: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return a row for each metric of each of our tasks in a file, and a line for each thing in it that is unusable."""
+    try:
+        report = _parse_result_file(file)
+    except UserError as error:
+        return [], [str(error)]
+    # Our tasks are known by the fingerprint that each of them logs, whatever their names.
+    ours = [name for name in report.get("results", {}) if _has_fingerprint(report, name)]
+    if not ours:
+        return [], []
+    try:
+        run = _describe_run(ResultFile.model_validate(report), _weights_seen_by_tasks(report, ours))
+        run["file"] = str(file)
+    except ValidationError as error:
+        return [], [f"{file}: {first_problem(error)}"]
+    rows: list[dict[str, Any]] = []
+    problems = []
+    for name in ours:
+        try:
+            task = _read_task(report, name)
+            shown = shown_facets(task.config.num_fewshot, task.config.description, task.config.gen_prefix)
+            setup = as_json(json.loads(run["setup"]) | shown)
+            rows += [run | {"setup": setup} | row for row in _task_rows(task)]
+        except ValidationError as error:
+            problems.append(f"{file}, {name}: {first_problem(error)}")
+        except ValueError as error:
+            problems.append(f"{file}, {name}: {error}")
+    return rows, problems
+
+
+def _has_fingerprint(report: Mapping[str, Any], name: str) -> bool:
+    place: Any = report
+    for key in ("configs", name, "metadata"):
+        place = place.get(key) if isinstance(place, dict) else None
+    return isinstance(place, dict) and "prompts_sha256" in place
+
+
+def _weights_seen_by_tasks(report: Mapping[str, Any], ours: Iterable[str]) -> str | None:
+    """Return the fingerprint of the weights as our tasks noted it: lm-eval's own backends do not say it."""
+    noted = (report["configs"][name]["metadata"].get("weights_sha256") for name in ours)
+    return next((weights for weights in noted if isinstance(weights, str)), None)
+
+
+def _describe_run(report: ResultFile, weights: str | None) -> dict[str, Any]:
+    """Return the columns that all tasks of a result file share."""
+    config = report.config
+    model_args = config.model_args or {}
+    if isinstance(model_args, str):
+        model_args = dict(pair.partition("=")[::2] for pair in model_args.split(","))
+    model = report.model_name or config.model
+    revision = str(config.model_revision or model_args.get("revision") or "main")
+    step = re.fullmatch(r"step[-_]?(\d{1,15})", revision)
+    logged = config.model_dump() | {"weights_sha256": config.weights_sha256 or weights}
+    setup = setup_of(logged, model_args, report.chat_template_sha, report.system_instruction_sha)
+    parameters = config.model_num_parameters or 0
+    return {
+        "model": model,
+        "revision": revision.encode("utf-8", "backslashreplace").decode(),
+        "setup": as_json(setup),
+        "step": int(step[1]) if step else None,
+        "adapter": keep_printable(setup["adapter"]),
+        "architecture": _tell_architecture(config.model_architecture, config.model, model),
+        "parameters": parameters if parameters > 0 else None,
+        "date": pd.Timestamp(report.date, unit="s", tz="UTC"),
+        # Our adapters refuse what does not fit, whether the task was asked to look or not.
+        "context_checked": config.copy_eval is not None,
+    }
+
+
+def as_json(setup: Mapping[str, str]) -> str:
+    """Return a setup as the text that stands in the frame."""
+    return json.dumps(setup, sort_keys=True)
+
+
+def _task_rows(task: Task) -> Iterator[dict[str, Any]]:
+    """Yield a row for each metric of a task.
+
+    Raises:
+        ValueError: if it lacks the metric that stands for the task.
+    """
+    metadata, arguments = task.config.metadata, task.config.dataset_kwargs
+    about = metadata.description
+    if about.headline_metric not in task.metrics:
+        hint = " (--predict_only)" if "bypass" in task.metrics else ""
+        raise ValueError(f"results has no {keep_printable(about.headline_metric)}{hint}")
+    described = {
+        "task": keep_printable(task.title),
+        "description": None if about.description is None else keep_printable(about.description),
+        "task_name": keep_printable(task.name),
+        "length": arguments.length,
+        "length_name": arguments.length_name,
+        "unit": keep_printable(about.unit),
+        "depth_field": about.depth,
+        "cluster_field": about.cluster,
+        "text": _describe_text(metadata),
+        "headline": keep_printable(about.headline_metric),
+        "over_context": task.over_context,
+        "n": task.samples.effective,
+        "task_version": keep_printable(str(task.version)),
+        "data_seed": None if metadata.data_seed is None else keep_printable(str(metadata.data_seed)),
+        "prompts_sha256": metadata.prompts_sha256,
+        "samples_sha256": task.task_hash,
+    }
+    if metadata.context_checked:
+        described["context_checked"] = True
+    for metric, (value, stderr) in task.metrics.items():
+        yield described | {"metric": keep_printable(metric), "value": value, "stderr": stderr}
+
+
+def _describe_text(metadata: Metadata) -> str | None:
+    """Name a text so that one name is one text, and one way of measuring its length, on every machine."""
+    source, tokenizer = metadata.text_source, metadata.length_tokenizer or _TOKENIZER
+    if source is None:
+        # Whoever sets `length_tokenizer` sets it for all tasks; those that measure with it log its hash.
+        if tokenizer == _TOKENIZER or not metadata.length_tokenizer_sha256:
+            return None
+        name = "generated text"
+    else:
+        repository, at, revision = source.partition(" @ ")
+        name = f"{repository}{at}{revision[:12]}" if at else f"{Path(source).name} (SHA-256 {metadata.text_sha256[:8]})"
+    if tokenizer != _TOKENIZER:
+        name += f", measured with {Path(tokenizer).name} (SHA-256 {metadata.length_tokenizer_sha256[:8]})"
+    return keep_printable(name)
+
+
+_TOKENIZER = "EleutherAI/gpt-neox-20b"
+"""Measures the length of texts unless a run was told otherwise."""

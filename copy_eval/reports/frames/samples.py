@@ -48,7 +48,7 @@ COLUMNS = _SHARED | {
     "score": "Float64",  # of the metric that stands for the task, 0 to 1; missing likewise
     "depth": "Float64",  # place of the answer in the prompt, from 0 (of a phonebook, its first line) to 1; else missing
     "kind": "string",  # phonebook: one of the kinds for a wrong answer; else missing
-    "article": "string",  # SQuAD: the article of the paragraph; else missing
+    "cluster": "string",  # what the prompt shares with others: a phonebook, an article; missing where independent
 }
 """Columns of the frame; the first ones are those of ``results.COLUMNS``."""
 
@@ -62,7 +62,7 @@ class Sample(NamedTuple):
     scores: Mapping[str, float | None]
     """Each metric: None where it does not apply to the answer, and everywhere for a prompt over the context."""
     depth: float | None
-    article: str | None
+    cluster: str | None
 
 
 def read_samples(results: pd.DataFrame) -> pd.DataFrame:
@@ -91,7 +91,7 @@ def read_samples(results: pd.DataFrame) -> pd.DataFrame:
 
 def _row(place: int, sample: Sample, headline: str) -> tuple[Any, ...]:
     scores = sample.scores
-    return place, scores.get("exact_match"), scores.get(headline), sample.depth, _kind(scores), sample.article
+    return place, scores.get("exact_match"), scores.get(headline), sample.depth, _kind(scores), sample.cluster
 
 
 def _kind(scores: Mapping[str, float | None]) -> str | None:
@@ -107,7 +107,7 @@ def _read_cell(cell: Any) -> list[tuple[int, Sample]]:
     if not cell.prompts_sha256.startswith("pooled:"):
         return [(sample.place, sample) for sample in read_run(Path(cell.file), cell) or []]
     files = zip(cell.file.split("\n"), cell.samples_sha256.split("\n"), strict=False)
-    runs = [read_samples_file(Path(file), cell.task_name, sha, cell.depth_field) for file, sha in files]
+    runs = [read_samples_file(Path(file), cell.task_name, sha, _fields(cell)) for file, sha in files]
     known = [run for run in runs if run is not None]
     return list(enumerate(distinct(known))) if len(known) == len(runs) else []
 
@@ -134,7 +134,7 @@ def read_run(file: Path, cell: Any) -> list[Sample] | None:
         cell: the row of the results that holds the metric of the task.
     """
     sha256 = "" if pd.isna(cell.samples_sha256) else cell.samples_sha256
-    samples = read_samples_file(file, cell.task_name, sha256, cell.depth_field)
+    samples = read_samples_file(file, cell.task_name, sha256, _fields(cell))
     if samples is None:
         return None
     problem = _discrepancy(samples, cell)
@@ -142,6 +142,17 @@ def read_run(file: Path, cell: Any) -> list[Sample] | None:
         _log.warning("skipped %s: %s", keep_printable(str(samples_file(file, cell.task_name))), problem)
         return None
     return samples
+
+
+class _Fields(NamedTuple):
+    """The fields of a record that a task's description names."""
+
+    depth: str
+    cluster: str | None
+
+
+def _fields(cell: Any) -> _Fields:
+    return _Fields(cell.depth_field, None if pd.isna(cell.cluster_field) else cell.cluster_field)
 
 
 def _discrepancy(samples: Sequence[Sample], cell: Any) -> str | None:
@@ -158,18 +169,18 @@ def _discrepancy(samples: Sequence[Sample], cell: Any) -> str | None:
     return None
 
 
-def read_samples_file(results_file: Path, task_name: str, sha256: str, depth_field: str) -> list[Sample] | None:
+def read_samples_file(results_file: Path, task_name: str, sha256: str, fields: _Fields) -> list[Sample] | None:
     """Return the samples of a task that stand beside a result file; None where there are none that can be used.
 
     Args:
         results_file: where lm-eval wrote the results.
         task_name: lm-eval's name of the task.
         sha256: the hash of the samples that the results name; empty if they name none.
-        depth_field: the field of a record that holds its depth.
+        fields: those of a record that hold its depth and its cluster.
     """
     file = samples_file(results_file, task_name)
     try:
-        return _read_file(file, sha256, depth_field) if file.is_file() else None
+        return _read_file(file, sha256, fields) if file.is_file() else None
     except UserError as error:
         _log.warning("skipped %s", keep_printable(str(error)))
     except OSError as error:
@@ -177,7 +188,7 @@ def read_samples_file(results_file: Path, task_name: str, sha256: str, depth_fie
     return None
 
 
-def _read_file(file: Path, sha256: str, depth_field: str) -> list[Sample]:
+def _read_file(file: Path, sha256: str, fields: _Fields) -> list[Sample]:
     digest = hashlib.sha256()
     samples: list[Sample] = []
     try:
@@ -186,7 +197,7 @@ def _read_file(file: Path, sha256: str, depth_field: str) -> list[Sample]:
                 content = json.loads(line)
                 # lm-eval's own hash of a task: over the hashes that it gives each document, prompt and target.
                 digest.update((content["doc_hash"] + content["prompt_hash"] + content["target_hash"]).encode())
-                samples.append(_sample(content, depth_field))
+                samples.append(_sample(content, fields))
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{file}, line {len(samples) + 1}: not a sample as lm-eval logs it ({error!r})") from error
     if sha256 and digest.hexdigest() != sha256:
@@ -194,19 +205,20 @@ def _read_file(file: Path, sha256: str, depth_field: str) -> list[Sample]:
     return samples
 
 
-def _sample(content: Mapping[str, Any], depth_field: str) -> Sample:
+def _sample(content: Mapping[str, Any], fields: _Fields) -> Sample:
     doc = content["doc"]
-    index, depth, article = doc["index"], doc.get(depth_field), doc.get("article")
+    index, depth = doc["index"], doc.get(fields.depth)
+    cluster = None if fields.cluster is None else doc.get(fields.cluster)
     if type(index) is not int or not 0 <= index < MOST:
         raise ValueError(f"index {index!r:.60}")
-    if article is not None and not isinstance(article, str):
-        raise ValueError(f"article {article!r:.60}")
+    if cluster is not None and not isinstance(cluster, str):
+        raise ValueError(f"{fields.cluster} {cluster!r:.60}")
     return Sample(
         place=index,
         prompt=content["prompt_hash"],
         scores={metric: _score(content[metric], metric) for metric in content["metrics"]},
-        depth=_score(depth, depth_field),
-        article=None if article is None else keep_printable(article),
+        depth=_score(depth, fields.depth),
+        cluster=None if cluster is None else keep_printable(cluster),
     )
 
 

@@ -87,7 +87,8 @@ def _judge(row: Any, before: float, max_drop: float, alpha: float, level: float)
         return DROP, None
     if pd.notna(row.p):
         if _least_p(row, row.n_a) >= level:
-            return UNUSABLE, f"{row.n_a} prompts are too few for any drop to be significant"
+            prompts = f"{row.n_a} prompts" + ("" if pd.isna(row.clusters) else f" in {row.clusters} clusters")
+            return UNUSABLE, f"{prompts} are too few for any drop to be significant"
         few = f"{row.right_a} of {row.n_a} prompts were right in the baseline, too few for a drop to be significant"
         if _least_p(row, row.right_a) >= alpha:
             return (PASS, few) if before <= max_drop + ROUNDING else (UNUSABLE, few)
@@ -96,7 +97,8 @@ def _judge(row: Any, before: float, max_drop: float, alpha: float, level: float)
 
 def _least_p(row: Any, right: int) -> float:
     """Return the p-value of the least probable drop: all that was right is wrong now, and nothing wrong is right."""
-    return 0.5**right if row.paired else fisher_p(right, row.n_a, 0, row.n_b, "drop")
+    independent = right if pd.isna(row.clusters) else min(right, row.clusters)
+    return 0.5**independent if row.paired else fisher_p(right, row.n_a, 0, row.n_b, "drop")
 
 
 def exit_code(judged: pd.DataFrame) -> int:

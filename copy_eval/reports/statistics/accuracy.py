@@ -13,6 +13,8 @@ import pandas as pd
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from copy_eval.clusters import clustered_variance
+
 _TITLES = {"exact_match": "exact match", "f1": "F1"}
 
 
@@ -24,8 +26,8 @@ def metric_title(metric: str) -> str:
 def accuracy_by_length(results: pd.DataFrame, samples: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return the rows of the headline metrics, as ``accuracy``, with the bounds ``low`` and ``high`` of 95 % intervals.
 
-    The intervals are Wilson's. Paragraphs of one article are not independent, so where samples say which article each
-    of SQuAD's paragraphs is of, the interval is that of the effective size of the sample (``effective_size``).
+    The intervals are Wilson's. Questions about one phonebook, or about paragraphs of one article, are not independent,
+    so where samples name these clusters, the interval is that of the effective size of the sample (``effective_size``).
 
     Args:
         results: as ``read_results`` returns it.
@@ -45,9 +47,9 @@ _CELL = ["label", "series", "task_name"]
 
 def _effective_sizes(accuracy: pd.DataFrame, samples: pd.DataFrame) -> pd.Series:
     """Return the effective size of the sample of each row, missing where nothing says what the clusters are."""
-    clustered = samples.dropna(subset=["article", "score"])
+    clustered = samples.dropna(subset=["cluster", "score"])
     sizes: dict[Any, float] = {
-        cell: effective_size(of_cell["score"].to_numpy(float), of_cell["article"].tolist())
+        cell: effective_size(of_cell["score"].to_numpy(float), of_cell["cluster"].tolist())
         for cell, of_cell in clustered.groupby(_CELL)
     }
     cells = accuracy[_CELL].itertuples(index=False, name=None)
@@ -55,37 +57,74 @@ def _effective_sizes(accuracy: pd.DataFrame, samples: pd.DataFrame) -> pd.Series
 
 
 BINS = 5
-"""Equal parts of the prompt; with 200 prompts a length, some 40 fall into each."""
+"""Equal parts of the prompt, where depths are random; with 200 prompts a length, some 40 fall into each."""
+
+QUARTERS = 4
+
+_MOST_DEPTHS = 20
+"""The most depths that are a grid: with more, a cell would rest on too few prompts."""
 
 _SHARED = [
     "label", "model", "setup", "step", "task", "series", "title", "length", "length_name", "unit", "over_context",
 ]  # fmt: skip
 
 
-def accuracy_by_depth(samples: pd.DataFrame) -> pd.DataFrame:
-    """Return exact match by length and part of the prompt, for the samples that have a depth.
+def accuracy_by_depth(samples: pd.DataFrame, parts: int | None = None) -> pd.DataFrame:
+    """Return exact match by length and depth, for the samples that have a depth: the cells of a heat map.
+
+    A series that asks at the same few depths at every length has a cell for each of them; others have one for each of
+    some equal parts of the prompt.
 
     Args:
         samples: as ``read_samples`` returns them.
+        parts: cut every series into so many equal parts.
 
     Returns:
         ``label``, ``model``, ``setup``, ``step``, ``task``, ``series``, ``title``, ``length``, ``length_name``,
         ``unit``, ``over_context``, ``depth_from`` and ``depth_to`` (0 is the beginning of the prompt, 1 its end: of a
-        phonebook, the first and the last line), ``n``, ``accuracy`` with ``low`` and ``high`` (Wilson, 95 %). An
-        over-context length has its rows too, without accuracies. Empty where no sample has a depth.
+        phonebook, the first and the last line; of a given depth, halfway to its neighbours), ``n``, ``accuracy`` with
+        ``low`` and ``high`` (as ``accuracy_by_length``). An over-context length has its rows too, without accuracies.
+        Empty where no sample has a depth.
     """
     asked = samples.dropna(subset="depth")
-    part = np.minimum(asked["depth"].astype(float) * BINS // 1, BINS - 1)
-    asked = asked.assign(
-        depth_from=part / BINS,
-        depth_to=(part + 1) / BINS,
-        # A prompt or two of an over-context length may fit; their accuracy would not be that of the length.
-        exact_match=asked["exact_match"].mask(asked["over_context"]),
-    )
-    cells = asked.groupby([*_SHARED, "depth_from", "depth_to"], sort=False, dropna=False)["exact_match"]
-    depths = cells.agg(n="size", accuracy="mean").reset_index()
-    depths["low"], depths["high"] = wilson_interval(depths["accuracy"], depths["n"])
+    bounds = [_bounds(of_series, parts) for _, of_series in asked.groupby("series")]
+    asked = asked.join(pd.concat(bounds) if bounds else pd.DataFrame(columns=["depth_from", "depth_to"], dtype=float))
+    # A prompt or two of an over-context length may fit; their accuracy would not be that of the length.
+    asked["exact_match"] = asked["exact_match"].mask(asked["over_context"])
+    cells = asked.groupby([*_SHARED, "depth_from", "depth_to"], sort=False, dropna=False)
+    depths = cells["exact_match"].agg(n="size", accuracy="mean").reset_index()
+    sizes = pd.Series([_size(of_cell) for _, of_cell in cells], depths.index, dtype="Float64")
+    depths["low"], depths["high"] = wilson_interval(depths["accuracy"], sizes)
     return depths.sort_values("depth_from", kind="stable", ignore_index=True)
+
+
+def _bounds(asked: pd.DataFrame, parts: int | None) -> pd.DataFrame:
+    """Return the bounds of the cell that each sample of a series falls into."""
+    depths = asked["depth"].astype(float)
+    if parts is None and (grid := _grid(asked)) is not None:
+        between = (grid[1:] + grid[:-1]) / 2
+        edges = np.array([0.0, *between, 1.0])
+        cell = np.searchsorted(between, depths)
+    else:
+        count = parts or BINS
+        edges = np.arange(count + 1) / count
+        cell = np.minimum(depths * count // 1, count - 1).astype(int)
+    return pd.DataFrame({"depth_from": edges[cell], "depth_to": edges[cell + 1]}, asked.index)
+
+
+def _grid(asked: pd.DataFrame) -> npt.NDArray[np.float64] | None:
+    """Return the depths that every length of a series was asked at; None if they differ, or are many."""
+    by_length = {tuple(depths) for depths in asked.groupby("length")["depth"].agg(lambda each: sorted(set(each)))}
+    if len(by_length) != 1 or len(grid := by_length.pop()) > _MOST_DEPTHS:
+        return None
+    return np.array(grid, float)
+
+
+def _size(of_cell: pd.DataFrame) -> float:
+    """Return the size of a cell's sample, the effective one where its clusters are known."""
+    if of_cell[["cluster", "exact_match"]].isna().any(axis=None):
+        return len(of_cell)
+    return effective_size(of_cell["exact_match"].to_numpy(float), of_cell["cluster"].tolist())
 
 
 def wilson_interval(accuracy: pd.Series, n: pd.Series, confidence: float = 0.95) -> tuple[pd.Series, pd.Series]:
@@ -148,15 +187,26 @@ def effective_size(scores: npt.NDArray[np.float64], clusters: Sequence[Hashable]
     return float(mean * (1 - mean) / variance * (quantiles[0] / quantiles[1]) ** 2)
 
 
-def clustered_variance(scores: npt.NDArray[np.float64], clusters: Sequence[Hashable]) -> float:
-    """Return the variance of a mean whose scores depend on each other within clusters.
+def effective_pairs(
+    differences: npt.NDArray[np.float64], clusters: Sequence[Hashable], confidence: float = 0.95
+) -> float:
+    """Return the number of independent prompts on which the mean difference would be known as well.
 
-    It is that of a ratio mean by linearisation, with the factor G / (G - 1) for G clusters: the same as the
-    cluster-robust variance of a regression on a constant.
+    It is the number of prompts over the design effect: the variance of clusters, but no less than that of independent
+    differences, over the latter; with the quantiles of Korn and Graubard as in ``effective_size``. Where all
+    differences are the same, and so say nothing, each cluster counts as one prompt.
 
     Args:
-        scores: at least one.
-        clusters: the cluster of each score, at least two different ones.
+        differences: of the two scores of each prompt, at least one.
+        clusters: the cluster of each prompt.
+        confidence: of the interval that will be made with it.
     """
-    residuals = pd.Series(scores - scores.mean()).groupby(np.asarray(clusters)).sum().to_numpy()
-    return float(len(residuals) / (len(residuals) - 1) * (residuals**2).sum() / len(scores) ** 2)
+    groups, n = len(set(clusters)), len(differences)
+    if groups == 1:
+        return 1.0
+    independent = differences.var(ddof=1) / n
+    if independent == 0:
+        return float(groups)
+    variance = max(clustered_variance(differences, clusters), independent)
+    quantiles = student.ppf((1 + confidence) / 2, [n - 1, groups - 1])
+    return float(n * independent / variance * (quantiles[0] / quantiles[1]) ** 2)

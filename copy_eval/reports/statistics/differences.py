@@ -7,13 +7,13 @@ The order is always A, B, and the difference B - A, so that a drop from A to B i
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom, binomtest, fisher_exact, hypergeom
+from scipy.stats import binom, fisher_exact, hypergeom
 
 from copy_eval.reports.statistics.accuracy import wilson_bounds
 
@@ -21,7 +21,7 @@ Alternative = Literal["two-sided", "drop"]
 """What a test looks for: any difference, or B worse than A."""
 
 
-def paired_interval(both: int, only_a: int, only_b: int, neither: int) -> tuple[float, float]:
+def paired_interval(both: float, only_a: float, only_b: float, neither: float) -> tuple[float, float]:
     """Return the 95 % interval of accuracy B - accuracy A, for two models that answered the same prompts.
 
     Method 10 of R. G. Newcombe, "Improved confidence intervals for the difference between binomial proportions based on
@@ -32,13 +32,15 @@ def paired_interval(both: int, only_a: int, only_b: int, neither: int) -> tuple[
         both: number of prompts that A and B answered rightly.
         only_a: that A alone did.
         only_b: that B alone did.
-        neither: that none did.
+        neither: that none did. Prompts that are not independent count less than one each (``effective_pairs``).
     """
     n = both + only_a + only_b + neither
     return _newcombe_interval(both + only_a, n, both + only_b, n, _correlation(both, only_a, only_b, neither))
 
 
-def _newcombe_interval(right_a: int, n_a: int, right_b: int, n_b: int, correlation: float) -> tuple[float, float]:
+def _newcombe_interval(
+    right_a: float, n_a: float, right_b: float, n_b: float, correlation: float
+) -> tuple[float, float]:
     """Return Wilson's intervals of two accuracies, combined to that of accuracy B - accuracy A."""
     accuracies = np.array([right_a / n_a, right_b / n_b])
     lows, highs = wilson_bounds(accuracies, np.array([n_a, n_b], float))
@@ -52,7 +54,7 @@ def _combine(first: float, second: float, correlation: float) -> float:
     return sqrt(max(first**2 + second**2 - 2 * correlation * first * second, 0.0))
 
 
-def _correlation(both: int, only_a: int, only_b: int, neither: int) -> float:
+def _correlation(both: float, only_a: float, only_b: float, neither: float) -> float:
     """Return the phi coefficient of two models' answers; a positive one with Newcombe's continuity correction."""
     n = both + only_a + only_b + neither
     margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
@@ -62,16 +64,17 @@ def _correlation(both: int, only_a: int, only_b: int, neither: int) -> float:
     return (max(excess - n / 2, 0.0) if excess > 0 else excess) / sqrt(margins)
 
 
-def mcnemar_p(only_a: int, only_b: int, alternative: Alternative) -> float:
-    """Return the p-value of McNemar's exact test: are prompts that one model alone answers as often A's as B's?"""
-    disagreements = only_a + only_b
-    if disagreements == 0:
-        return 1.0
-    sides = {"two-sided": "two-sided", "drop": "greater"}
-    return float(binomtest(only_a, disagreements, alternative=sides[alternative]).pvalue)
+def paired_p(nets: npt.ArrayLike, alternative: Alternative) -> float:
+    """Return the p-value of the exact test of two models on the same prompts.
+
+    Args:
+        nets: see ``paired_stratum``.
+        alternative: what the test looks for.
+    """
+    return pooled_p([paired_stratum(nets)], alternative)
 
 
-def unpaired_interval(right_a: int, n_a: int, right_b: int, n_b: int) -> tuple[float, float]:
+def unpaired_interval(right_a: float, n_a: float, right_b: float, n_b: float) -> tuple[float, float]:
     """Return the 95 % interval of accuracy B - accuracy A on different prompts.
 
     Method 10 of R. G. Newcombe, "Interval estimation for the difference between independent proportions", Statistics in
@@ -99,17 +102,32 @@ class Stratum:
         right_b: the statistic: right answers of B, or those of them that A had wrong.
         null: probability of each value of it from ``least`` on, if neither model is better.
         least: the smallest possible value.
+        symmetric: whether the null distribution is, so that both sides of a two-sided test are alike.
     """
 
     right_b: int
     null: npt.NDArray[np.float64]
     least: int = 0
+    symmetric: bool = False
 
 
-def paired_stratum(only_a: int, only_b: int) -> Stratum:
-    """Return the stratum of a length with the same prompts: each on which the models differ is a fair coin."""
-    differing = only_a + only_b
-    return _without_tails(Stratum(only_b, binom.pmf(np.arange(differing + 1), differing, 0.5)))
+def paired_stratum(nets: npt.ArrayLike) -> Stratum:
+    """Return the stratum of a length with the same prompts.
+
+    If neither model is better, which of the two has the net right answers of a cluster is a fair coin: Fisher's
+    randomisation test of paired data, with clusters in the place of pairs. The statistic is the sum of the nets that
+    are B's. Where each prompt stands for itself it is McNemar's exact test, the number of prompts that B alone answers.
+
+    Args:
+        nets: for each cluster of prompts, how many more of them B answers rightly than A, a whole number.
+    """
+    values = np.asarray(nets, np.int64)
+    null = np.ones(1)
+    for net, count in zip(*np.unique(np.abs(values[values != 0]), return_counts=True), strict=True):
+        coins = np.zeros(net * count + 1)
+        coins[::net] = binom.pmf(np.arange(count + 1), count, 0.5)
+        null = np.convolve(null, coins)
+    return _without_tails(Stratum(int(values[values > 0].sum()), null, symmetric=True))
 
 
 def unpaired_stratum(right_a: int, n_a: int, right_b: int, n_b: int) -> Stratum:
@@ -124,14 +142,15 @@ def _without_tails(stratum: Stratum) -> Stratum:
     likely = np.flatnonzero(stratum.null > 1e-40)
     observed = stratum.right_b - stratum.least
     first, last = min(likely[0], observed), max(likely[-1], observed)
-    return Stratum(stratum.right_b, stratum.null[first : last + 1], stratum.least + int(first))
+    return replace(stratum, null=stratum.null[first : last + 1], least=stratum.least + int(first))
 
 
 def pooled_p(strata: Sequence[Stratum], alternative: Alternative) -> float:
     """Return the p-value of the exact test of all strata together: is the sum of B's right answers as expected?
 
-    With paired strata alone it is McNemar's exact test of their sums; with unpaired ones the exact conditional test of
-    a common odds ratio (Mehta, Patel and Gray 1985, Journal of the American Statistical Association 80, 969-973).
+    With paired strata alone it is the test of ``paired_stratum`` for all of their nets; with unpaired ones the exact
+    conditional test of a common odds ratio (Mehta, Patel and Gray 1985, Journal of the American Statistical
+    Association 80, 969-973).
     """
     null = np.ones(1)
     for stratum in strata:
@@ -139,6 +158,8 @@ def pooled_p(strata: Sequence[Stratum], alternative: Alternative) -> float:
     found = sum(stratum.right_b - stratum.least for stratum in strata)
     if alternative == "drop":
         return min(float(null[: found + 1].sum()), 1.0)
+    if all(stratum.symmetric for stratum in strata):
+        return min(2 * float(min(null[: found + 1].sum(), null[found:].sum())), 1.0)
     # As scipy's exact tests: all outcomes that are no more probable, but for rounding.
     return min(float(null[null <= null[found] * (1 + 1e-7)].sum()), 1.0)
 

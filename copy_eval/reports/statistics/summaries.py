@@ -7,7 +7,7 @@ import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.frames.samples import ELSEWHERE, NOT_IN_BOOK, OTHER_ENTRY, RIGHT_NUMBER
-from copy_eval.reports.frames.series import is_linear, unused_name
+from copy_eval.reports.frames.series import is_linear, length_unit, unused_name
 
 THRESHOLDS = (0.9, 0.5)
 """Accuracies whose effective lengths are reported."""
@@ -31,10 +31,10 @@ def leaderboard(accuracy: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         ``rank`` and ``score``; ``label``, ``model``, ``revision``, ``setup``, ``architecture``, ``parameters``; and for
-        each series S of results: ``S_area``, the area under the curve, and ``S_area_lengths``, the lengths that it
-        covers ("10-160"); ``S_effective_length_90`` and ``_50``; and one column for each length (``S_40``, of a bucket
-        ``S_100-150``) with the accuracy. Cells of lengths over the context say so, those that were not evaluated are
-        missing. The best model comes first.
+        each series S of results: ``S_unit``, what its lengths count, the effective ones too; ``S_area``, the area under
+        the curve, and ``S_area_lengths``, the lengths that it covers ("10-160"); ``S_effective_length_90`` and ``_50``;
+        and one column for each length (``S_40``, of a bucket ``S_100-150``) with the accuracy. Cells of lengths over
+        the context say so, those that were not evaluated are missing. The best model comes first.
     """
     about = ["label", "model", "revision", "setup", "architecture", "parameters"]
     board = accuracy[about].drop_duplicates("label").set_index("label", drop=False)
@@ -70,6 +70,7 @@ def _sum_up(curve: pd.DataFrame, linear: bool) -> dict[str, Any]:
     lengths, accuracies = curve["length"], curve["accuracy"]
     scored = lengths[accuracies.notna()]
     summary: dict[str, Any] = {
+        "unit": length_unit(curve),
         "area": area_under_curve(lengths, accuracies, linear),
         "area_lengths": f"{scored.min()}-{scored.max()}" if len(scored) > 1 else None,
     }

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.frames.models import CONTEXT_NOT_CHECKED, unchecked_labels
+from copy_eval.reports.frames.results import CONTEXT_NOT_CHECKED, unchecked_labels
 from copy_eval.reports.frames.series import describe_prompts, length_names, length_unit
 from copy_eval.reports.report import Report
 from copy_eval.reports.statistics.accuracy import metric_title
@@ -57,6 +57,12 @@ def accuracy_tables(report: Report) -> Iterator[TextTable]:
         yield _accuracy_table(str(series), accuracy, report.leaderboard)
 
 
+def depth_tables(report: Report) -> Iterator[TextTable]:
+    """Lay out, for each series with samples that have a depth, exact match by quarters of the prompt."""
+    for series, quarters in report.depth_quarters.groupby("series"):
+        yield _depth_table(str(series), quarters, report.accuracy)
+
+
 def wrong_answer_tables(report: Report) -> Iterator[TextTable]:
     """Lay out, for each series of phonebook results, the shares of the kinds of wrong answers."""
     for series, shares in report.wrong_answers.groupby("series"):
@@ -99,8 +105,28 @@ def _accuracy_text(accuracy: float, low: float, high: float, over_context: bool)
     return NOT_AVAILABLE if pd.isna(accuracy) else f"{100 * accuracy:.1f} ({100 * low:.0f}-{100 * high:.0f})"
 
 
+def _depth_table(series: str, quarters: pd.DataFrame, accuracy: pd.DataFrame) -> TextTable:
+    columns = ["accuracy", "low", "high", "over_context"]
+    texts = [_accuracy_text(*row) for row in quarters[columns].itertuples(index=False)]
+    bounds = zip(100 * quarters["depth_from"], 100 * quarters["depth_to"], strict=True)
+    names = [f"{start:.0f}-{end:.0f}%" for start, end in bounds]
+    table = quarters.assign(cell=texts, quarter=names).pivot(
+        index=["label", "length"], columns="quarter", values="cell"
+    )
+    # Models in the order of the report, as in the other tables.
+    labels = [label for label in accuracy["label"].unique() if label in set(quarters["label"])]
+    in_order = table[list(dict.fromkeys(names))].fillna("").sort_index(level="length").loc[labels]
+    cells = in_order.rename_axis(columns=None).reset_index().rename(columns={"label": "model"})
+    cells["length"] = cells["length"].astype(str)
+    caption = (
+        f"{quarters['title'].iloc[0]}: exact match in % by {length_unit(quarters)} and the place of the answer in the "
+        "prompt, from its beginning (0%) to its end, with 95 % intervals."
+    )
+    return TextTable(f"{series}_by_depth", caption, cells, ())
+
+
 def _wrong_answers_table(series: str, shares: pd.DataFrame) -> TextTable:
-    cells = pd.DataFrame({"model": shares["label"], "entries": shares["length"].astype(str)})
+    cells = pd.DataFrame({"model": shares["label"], "length": shares["length"].astype(str)})
     cells["wrong"] = [
         OVER_CONTEXT if refused else NOT_AVAILABLE if pd.isna(wrong) else f"{wrong} of {n}"
         for refused, wrong, n in shares[["over_context", "wrong", "n"]].itertuples(index=False)

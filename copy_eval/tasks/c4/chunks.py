@@ -88,7 +88,8 @@ def draw_chunk(
         if text is not None:
             return text
     raise NoPromptsError(
-        f"no chunk of exactly {length} tokens was found in {_DRAWS} draws from {len(documents)} documents: "
+        f"no chunk of exactly {length} tokens was found in {_DRAWS} draws from {len(documents)} documents "
+        f"with {sum(map(len, documents))} tokens: "
         "the text is too short, or has no spaces or many broken characters"
     )
 

@@ -16,8 +16,9 @@ Everything here is pure: a random source in, plain records out.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from copy_eval.errors import UserError
 from copy_eval.tasks.phonebook.names import count_full_names, draw_full_name
@@ -55,14 +56,22 @@ def draw_book(rng: random.Random, entries: int) -> list[Entry]:
         raise UserError(
             f"{entries} entries need as many different names, but the census lists form {count_full_names()}"
         )
-    book: dict[str, str] = {}
+    return list(islice(draw_entries(rng), entries))
+
+
+def draw_entries(rng: random.Random) -> Iterator[Entry]:
+    """Draw entries without end; no name and no number comes twice.
+
+    The rarer the names that are left, the longer the next one takes; a caller asks for no more than there are.
+    """
+    names: set[str] = set()
     numbers: set[str] = set()
-    while len(book) < entries:
+    while True:
         name, number = draw_full_name(rng), _draw_number(rng)
-        if name not in book and number not in numbers:
-            book[name] = number
+        if name not in names and number not in numbers:
+            names.add(name)
             numbers.add(number)
-    return [Entry(name, number) for name, number in book.items()]
+            yield Entry(name, number)
 
 
 def draw_lookups(rng: random.Random, book: Sequence[Entry], count: int = SHOTS + 1) -> list[Entry]:

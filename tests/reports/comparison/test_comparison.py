@@ -34,12 +34,58 @@ def test_p_values_are_adjusted_within_a_task(tmp_path):
         write_run(tmp_path, {10: answer * 6, 20: answer * 6}, model=model, date=1.0)
         write_run(tmp_path, {25: answer * 6}, model=model, task="c4_copy", date=2.0)
     frame = compare(read_evaluation([tmp_path / "a"]), read_evaluation([tmp_path / "b"]))
-    assert frame[["task_name", "p_adjusted"]].to_numpy().tolist() == [
-        ["c4_copy_25", 2 / 64],
-        ["phonebook_copy_10", 4 / 64],
-        ["phonebook_copy_20", 4 / 64],
-        [pd.NA, pytest.approx(3 * 2 / 2**12)],
+    assert frame["task_name"].tolist() == ["c4_copy_25", "phonebook_copy_10", "phonebook_copy_20", pd.NA]
+    assert frame["p_adjusted"].tolist() == pytest.approx([2 / 64, 4 / 64, 4 / 64, 3 * 2 / 2**12])
+
+
+BOOKS = {"docs": [{"book": f"book {place // 5}"} for place in range(40)], "about": {"cluster": "book"}}
+"""Five questions about each of eight books."""
+
+
+def test_questions_about_one_book_count_together(tmp_path):
+    # B loses all of three books, gains one answer in a fourth, and changes nothing in four.
+    a, b = "1" * 35 + "0" * 5, "0" * 15 + "1" * 20 + "10000"
+    row = _compare(tmp_path, {"answers": {10: a}} | BOOKS, {"answers": {10: b}} | BOOKS).iloc[0]
+    assert (row["only_a"], row["only_b"], row["clusters"]) == (15, 1, 8)
+    # Of the 16 ways to toss four coins of 5, 5, 5 and 1, this sum of 14 is the second from either end.
+    assert row["p"] == pytest.approx(4 / 16)
+    alone = _compare(tmp_path / "alone", {"answers": {10: a}}, {"answers": {10: b}}).iloc[0]
+    assert pd.isna(alone["clusters"])
+    assert alone["p"] < 0.001
+    assert row["difference"] == alone["difference"] == -14 / 40
+    assert row["n_effective"] < 15 < alone["n_effective"] == 40
+    assert row["low"] < alone["low"] < alone["high"] < row["high"]
+
+
+def test_the_clusters_of_one_side_go_for_both(tmp_path):
+    unknown = {"about": {}}
+    rows = [
+        _compare(
+            tmp_path / f"{place}", {"answers": {10: "1" * 40}} | a, {"answers": {10: "0" * 10 + "1" * 30}} | b
+        ).iloc[0]
+        for place, (a, b) in enumerate([(BOOKS, BOOKS), (unknown, BOOKS), (BOOKS, unknown)])
     ]
+    assert [row["p"] for row in rows] == pytest.approx([2 / 4] * 3)
+    assert len({row["low"] for row in rows}) == 1
+
+
+def test_an_article_with_paragraphs_of_two_lengths_counts_once_in_all_lengths_together(tmp_path):
+    before, now = (
+        {"answers": dict.fromkeys((10, 20), "1" * 40)},
+        {"answers": dict.fromkeys((10, 20), "0" * 20 + "1" * 20)},
+    )
+    frame = _compare(tmp_path, before | BOOKS, now | BOOKS)
+    assert frame["clusters"].tolist() == [8, 8, 8]
+    assert frame["p"].tolist() == pytest.approx([2 / 2**4] * 3)
+
+
+def test_other_books_are_compared_by_their_effective_number(tmp_path):
+    a, b = "1" * 40, "0" * 20 + "1" * 20
+    row = _compare(tmp_path, {"answers": {10: a}} | BOOKS, {"answers": {10: b}, "sha": "b" * 64} | BOOKS).iloc[0]
+    assert (row["paired"], row["n_a"], row["n_b"]) == (False, 40, 40)
+    # All right in 8 books, half of them in 8: no more than as many independent answers.
+    assert row["p"] >= fisher_p(8, 8, 4, 8, "two-sided")
+    assert row["n_effective"] <= 8
 
 
 @pytest.mark.parametrize(
@@ -106,7 +152,7 @@ def test_a_length_over_the_context_is_no_accuracy_and_does_not_count_in_the_adju
     assert frame["over_context_a"].tolist() == [False, True]
     assert frame["accuracy_a"].tolist() == [1.0, pd.NA]
     assert frame["difference"].tolist() == [-1.0, pd.NA]
-    assert frame["p_adjusted"].tolist() == [2 / 64, pd.NA]
+    assert frame["p_adjusted"].tolist() == [pytest.approx(2 / 64), pd.NA]
 
 
 def test_a_folder_of_several_models_lists_them(tmp_path):

@@ -48,6 +48,16 @@ def test_pooled_runs_are_weighted_and_marked(tmp_path):
     assert frame.loc[frame["metric"] == "wrong_is_other_entry", "value"].tolist() == [pytest.approx(0.5)]
 
 
+def test_the_error_of_pooled_runs_is_that_of_their_books(tmp_path):
+    for seed, sha in ((1, SEED_1), (2, SEED_2)):
+        docs = [{"book": f"{seed}/{place // 5}"} for place in range(20)]
+        write_run(tmp_path, {10: "1" * 10 + "0" * 10}, sha=sha, date=seed, docs=docs, about={"cluster": "book"})
+    (row,) = accuracies(read_results([tmp_path], pool=True)).itertuples()
+    assert (row.value, row.n) == (0.5, 40)
+    # Eight books of two runs, each all right or all wrong.
+    assert row.stderr == pytest.approx((0.5 * 0.5 / 7) ** 0.5)
+
+
 def test_runs_without_samples_are_added_up_where_prompts_are_generated(tmp_path):
     for sha, date, score, stderr in ((SEED_1, 1.0, 0.2, 0.3), (SEED_2, 2.0, 0.6, 0.4)):
         file = write_results(tmp_path, {10: score}, sha=sha, date=date, metadata={"data_seed": int(date)})

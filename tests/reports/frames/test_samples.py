@@ -106,7 +106,7 @@ def test_a_damaged_file_of_samples_is_named_with_the_line(tmp_path, caplog, dama
         lambda sample: sample["doc"].update(index=1),
         lambda sample: sample["doc"].update(index="0"),
         lambda sample: sample["doc"].update(depth=1e308),
-        lambda sample: sample["doc"].update(article=["a"]),
+        lambda sample: sample["doc"].update(book=["a"]),
         lambda sample: sample.update(exact_match=2.0),
         lambda sample: sample.update(exact_match=True),
         lambda sample: sample.update(metrics=7),
@@ -114,6 +114,6 @@ def test_a_damaged_file_of_samples_is_named_with_the_line(tmp_path, caplog, dama
     ],
 )
 def test_a_sample_with_values_of_the_wrong_kind_is_no_sample(tmp_path, caplog, change):
-    file = write_results(tmp_path, {10: 1.0}, log_samples=True)
+    file = write_results(tmp_path, {10: 1.0}, log_samples=True, about={"cluster": "book"})
     edit_first(file, change)
     assert no_samples(file, caplog).startswith(f"skipped {samples_of(file)}")

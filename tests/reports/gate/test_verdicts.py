@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from copy_eval.errors import UserError
 from copy_eval.reports.comparison.evaluation import read_evaluation
+from copy_eval.reports.gate.baseline import read_baseline, to_json
 from copy_eval.reports.gate.verdicts import exit_code, judge
 from copy_eval.reports.statistics.differences import adjust_holm, paired_stratum, pooled_p
 from tests.reports.logged_runs import write_run
@@ -51,6 +52,31 @@ def test_all_answers_wrong_on_two_prompts_a_length_do_not_pass(tmp_path):
     assert judged["verdict"].tolist() == ["unusable"] * 7
     assert judged["note"].iloc[0] == "2 prompts are too few for any drop to be significant"
     assert exit_code(judged) == 2
+
+
+def test_the_loss_of_one_book_of_eight_is_no_significant_drop(tmp_path):
+    books = {"docs": [{"book": f"book {place // 10}"} for place in range(80)], "about": {"cluster": "book"}}
+    now = "0" * 10 + "1" * 70
+    baseline = read_baseline(_written(tmp_path, _evaluate(tmp_path, {10: "1" * 80}, model="before", **books)))
+    judged = judge(baseline, _evaluate(tmp_path, {10: now}, model="now", **books), 0.02, 0.05)
+    assert judged[["verdict", "p"]].to_numpy().tolist() == [["pass", pytest.approx(1 / 2)]]
+    # As 80 independent prompts they would have failed.
+    alone = _judge(tmp_path / "alone", {10: "1" * 80}, {10: now}, alpha=0.05)
+    assert alone["verdict"].tolist() == ["drop"]
+
+
+def _written(folder, evaluation):
+    file = folder / "baseline.json"
+    file.write_text(to_json(evaluation))
+    return file
+
+
+def test_two_books_are_too_few_however_many_questions_they_are_asked(tmp_path):
+    books = {"docs": [{"book": f"book {place // 10}"} for place in range(20)], "about": {"cluster": "book"}}
+    baseline = _evaluate(tmp_path, {10: "1" * 20}, model="before", **books)
+    judged = judge(baseline, _evaluate(tmp_path, {10: "0" * 20}, model="now", **books), 0.02, 0.01)
+    assert judged["verdict"].tolist() == ["unusable"]
+    assert judged["note"].iloc[0] == "20 prompts in 2 clusters are too few for any drop to be significant"
 
 
 @pytest.mark.parametrize(("max_drop", "verdict"), [(0.02, "unusable"), (0.025, "pass")])
@@ -117,7 +143,7 @@ def test_with_nothing_changed_a_gate_fails_no_more_often_than_alpha(seed):
             strata = []
             for accuracy in rng.choice([0.5, 0.9, 0.97], lengths):
                 only_a, only_b = (rng.binomial(n, accuracy * (1 - accuracy)) for _ in "ab")
-                strata.append(paired_stratum(only_a, only_b))
+                strata.append(paired_stratum([-1] * only_a + [1] * only_b))
             p += [pooled_p([stratum], "drop") for stratum in strata] + [pooled_p(strata, "drop")]
         failed += min(adjust_holm(p)) < alpha
     # Three standard errors above the level.

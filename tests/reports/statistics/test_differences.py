@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest, permutation_test
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
 
@@ -10,9 +11,11 @@ from copy_eval.reports.statistics.differences import (
     adjust_holm,
     detectable_drop,
     fisher_p,
-    mcnemar_p,
     mcnemar_power,
     paired_interval,
+    paired_p,
+    paired_stratum,
+    pooled_p,
     unpaired_interval,
 )
 
@@ -21,6 +24,10 @@ counts = st.integers(0, 60)
 tables = st.tuples(counts, counts, counts, counts).filter(any)
 
 ALTERNATIVES = ["two-sided", "drop"]
+
+
+def mcnemar_p(only_a, only_b, alternative):
+    return paired_p([-1] * only_a + [1] * only_b, alternative)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +52,59 @@ def test_mcnemars_exact_test_is_that_of_the_textbooks():
     assert mcnemar_p(16, 6, "two-sided") == pytest.approx(0.052479, abs=1e-6)
     # Armitage and Berry (1994), page 127, as StatsDirect computes it.
     assert mcnemar_p(12, 2, "two-sided") == pytest.approx(0.0129, abs=5e-5)
+
+
+@given(counts, counts)
+def test_prompts_by_themselves_are_mcnemars_exact_test(only_a, only_b):
+    if only_a + only_b:
+        assert mcnemar_p(only_a, only_b, "two-sided") == pytest.approx(binomtest(only_a, only_a + only_b).pvalue)
+
+
+def test_the_clustered_test_on_darwins_maize():
+    # Fisher, The Design of Experiments (1935), section 21: of the 2**15 ways to sign the differences in height of
+    # Darwin's 15 pairs of plants, in eighths of an inch, 863 reach the sum of 314 that was found, on one side.
+    darwin = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
+    assert sum(darwin) == 314
+    assert paired_p([-net for net in darwin], "drop") == pytest.approx(863 / 2**15)
+    assert paired_p(darwin, "two-sided") == pytest.approx(1726 / 2**15)
+
+
+@given(st.lists(st.integers(-10, 10), min_size=2, max_size=9).filter(any))
+def test_the_clustered_test_is_that_of_scipy(nets):
+    def total(values, axis):
+        return np.sum(values, axis=axis)
+
+    for alternative, side in (("two-sided", "two-sided"), ("drop", "less")):
+        expected = permutation_test((nets,), total, permutation_type="samples", alternative=side, n_resamples=np.inf)
+        assert paired_p(nets, alternative) == pytest.approx(expected.pvalue)
+
+
+def test_ten_copies_of_a_book_tell_no_more_than_the_book():
+    assert paired_p([-10] * 5 + [0] * 3, "drop") == pytest.approx(1 / 2**5)
+    assert mcnemar_p(50, 0, "drop") < 1e-14
+
+
+def test_two_lengths_of_clusters_are_one_test_of_all_clusters():
+    first, second = [-10, 3, -4], [-7, 0, 2, -1]
+    together = pooled_p([paired_stratum(first), paired_stratum(second)], "drop")
+    assert together == pytest.approx(paired_p(first + second, "drop"))
+
+
+@pytest.mark.parametrize("alternative", ALTERNATIVES)
+def test_equal_models_whose_answers_go_by_the_book_seldom_differ(alternative):
+    """McNemar's test, which takes the ten questions about a book for independent, would cry wolf in a third."""
+    rng = np.random.default_rng(2)
+    alarms = wolf = 0
+    for _ in range(1000):
+        shares = rng.beta(0.5, 0.5, (2, 20, 1))
+        right = rng.random((2, 20, 10)) < shares
+        net = right[1].sum(axis=1).astype(int) - right[0].sum(axis=1)
+        only_a, only_b = (int((right[side] & ~right[1 - side]).sum()) for side in (0, 1))
+        alarms += paired_p(net, alternative) < 0.05
+        wolf += mcnemar_p(only_a, only_b, alternative) < 0.05
+    # 5 %, and three standard errors of 1000 draws.
+    assert alarms / 1000 < 0.071
+    assert wolf / 1000 > 0.2
 
 
 def test_a_drop_is_tested_on_one_side():

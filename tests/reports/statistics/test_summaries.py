@@ -66,6 +66,7 @@ def test_the_leaderboard_has_a_row_a_model_and_says_what_is_not_known(report):
     assert board["small"] == {
         "rank": 1, "score": pytest.approx((0.95 + 0.75 + 0.3 * 3) / 5), "setup": '{"adapter": "pythia"}',
         "model": "small", "revision": "main", "architecture": "missing", "parameters": "missing",
+        "phonebook_copy_unit": "entries in the phonebook",
         "phonebook_copy_area": pytest.approx((0.95 + 0.75) / 2), "phonebook_copy_area_lengths": "10-40",
         "phonebook_copy_effective_length_90": 20, "phonebook_copy_effective_length_50": 40,
         "phonebook_copy_10": 1.0, "phonebook_copy_20": 0.9, "phonebook_copy_40": 0.6,

@@ -1,6 +1,6 @@
 from copy_eval.reports.report import build_report
 from copy_eval.reports.writing.formats import to_terminal
-from copy_eval.reports.writing.tables import accuracy_tables, wrong_answer_tables
+from copy_eval.reports.writing.tables import accuracy_tables, depth_tables, wrong_answer_tables
 from tests.reports.result_files import write_results
 
 
@@ -31,3 +31,23 @@ def test_the_wrong_answers_of_each_length(tmp_path):
         ["20", "5 of 50", "60%", "0%", "20%", "20%"],
         ["320", "over context", "", "", "", ""],
     ]
+
+
+def test_accuracy_by_quarter_of_the_depth(tmp_path):
+    write_results(tmp_path, {10: 0.6, 320: "over context"}, model="small", log_samples=True)
+    write_results(tmp_path, {10: 1.0}, model="large", log_samples=True, model_num_parameters=10**9)
+    (table,) = depth_tables(build_report([tmp_path]))
+    assert table.name == "phonebook_copy_by_depth"
+    assert "by entries in the phonebook and the place of the answer in the prompt" in table.caption
+    assert table.cells.columns.tolist() == ["model", "length", "0-25%", "25-50%", "50-75%", "75-100%"]
+    # Of 50 prompts from the first entry to the last, the first 30 are right.
+    assert table.cells.to_numpy().tolist() == [
+        ["large", "10", *["100.0 (77-100)", "100.0 (76-100)", "100.0 (76-100)", "100.0 (77-100)"]],
+        ["small", "10", "100.0 (77-100)", "100.0 (76-100)", "41.7 (19-68)", "0.0 (0-23)"],
+        ["small", "320", *["over context"] * 4],
+    ]
+
+
+def test_without_depths_there_is_no_table_of_them(tmp_path):
+    write_results(tmp_path, {10: 0.6})
+    assert list(depth_tables(build_report([tmp_path]))) == []

@@ -130,8 +130,10 @@ def test_documents_too_short_together_are_joined_with_more(tokenizer: LengthToke
 def test_a_text_without_a_chunk_ends_in_an_error_that_says_what_was_needed(
     tokenizer: LengthTokenizer, text: str
 ) -> None:
-    with pytest.raises(UserError, match="no chunk of exactly 25 tokens was found in 100 draws from 1 documents"):
-        draw_chunk(1, [tokenizer.encode(text)], 25, 0, tokenizer)
+    tokens = tokenizer.encode(text)
+    needed = f"no chunk of exactly 25 tokens was found in 100 draws from 1 documents with {len(tokens)} tokens: "
+    with pytest.raises(UserError, match=needed):
+        draw_chunk(1, [tokens], 25, 0, tokenizer)
 
 
 def test_an_unknown_variant_is_refused(tokenizer: LengthTokenizer) -> None:

@@ -15,10 +15,12 @@ from tests.tasks.conftest import WORDS
 from tests.tasks.oracle import TASKS, evaluate
 from tests.tasks.real_data import C4_SAMPLE, NEOX_TOKENIZER, needs_real_data
 
-GRID, LONG_GRID = (25, 50, 100, 200, 300, 400, 600), (1200, 2400)
+GRID, LONG_GRID = (25, 50, 100, 200, 300, 400, 600), (1200, 2400, 4800)
+LONGEST = {"c4_copy_8k": 8192, "c4_copy_16k": 16384, "c4_copy_32k": 32768}
 GROUPS = {
     "c4_copy": [f"c4_copy_{length}" for length in GRID],
     "c4_copy_long": [f"c4_copy_{length}" for length in LONG_GRID],
+    "c4_copy_longest": list(LONGEST),
     "c4_copy_shuffled": [f"c4_copy_shuffled_{length}" for length in GRID],
 }
 EVERY_TASK = [name for names in GROUPS.values() for name in names]
@@ -38,6 +40,13 @@ def own_text(text_file: Path, tokenizer_file: Path) -> dict[str, Any]:
     return {"c4_path": str(text_file), "length_tokenizer": str(tokenizer_file), "num_samples": 3}
 
 
+@pytest.fixture
+def long_text(own_text: dict[str, Any]) -> dict[str, Any]:
+    """The settings for a text that every length fits."""
+    Path(own_text["c4_path"]).write_text("\n\n".join(f"{number} {WORDS}" for number in range(1500)))
+    return own_text
+
+
 def load(tasks: list[str], metadata: dict[str, Any]) -> dict[str, Any]:
     return dict(TaskManager(include_path=TASKS, include_defaults=False, metadata=metadata).load(tasks)["tasks"])
 
@@ -52,19 +61,19 @@ def copy_half(prompt: str) -> str:
     return right[: len(right) // 2]
 
 
-def test_each_group_holds_its_lengths_and_nothing_else_is_listed(own_text: dict[str, Any]) -> None:
-    manager = TaskManager(include_path=TASKS / "c4", include_defaults=False, metadata=own_text | {"num_samples": 1})
+def test_each_group_holds_its_lengths_and_nothing_else_is_listed(long_text: dict[str, Any]) -> None:
+    manager = TaskManager(include_path=TASKS / "c4", include_defaults=False, metadata=long_text | {"num_samples": 1})
     assert manager.all_groups == sorted(GROUPS)
     assert manager.all_subtasks == sorted(EVERY_TASK)
     for group, tasks in GROUPS.items():
         assert set(manager.load([group])["tasks"]) == set(tasks)
 
 
-def test_a_task_is_of_the_length_and_variant_that_its_name_says(own_text: dict[str, Any]) -> None:
-    tokenizer = load_length_tokenizer(own_text["length_tokenizer"])
-    words = set(Path(own_text["c4_path"]).read_text().split())
-    for name, task in load(EVERY_TASK, own_text).items():
-        length = int(name.rsplit("_", 1)[1])
+def test_a_task_is_of_the_length_and_variant_that_its_name_says(long_text: dict[str, Any]) -> None:
+    tokenizer = load_length_tokenizer(long_text["length_tokenizer"])
+    words = set(Path(long_text["c4_path"]).read_text().split())
+    for name, task in load(EVERY_TASK, long_text).items():
+        length = LONGEST.get(name) or int(name.rsplit("_", 1)[1])
         docs = list(task.test_docs())
         texts = [doc["prompt"].split("\n\n")[0] for doc in docs]
         assert task.config.dataset_kwargs["length"] == length
@@ -74,8 +83,8 @@ def test_a_task_is_of_the_length_and_variant_that_its_name_says(own_text: dict[s
         assert ("shuffled" in name) == bool(inner_words - words)
 
 
-def test_generation_is_greedy_ends_at_the_blank_line_and_fits_a_context_of_2048(own_text: dict[str, Any]) -> None:
-    for task in load(EVERY_TASK, own_text).values():
+def test_generation_is_greedy_ends_at_the_blank_line_and_fits_a_context_of_2048(long_text: dict[str, Any]) -> None:
+    for task in load(EVERY_TASK, long_text).values():
         options, length = task.config.generation_kwargs, task.config.dataset_kwargs["length"]
         assert options == {"until": ["\n\n"], "do_sample": False, "max_gen_toks": length + length // 4 + 50}
         first_word = 30

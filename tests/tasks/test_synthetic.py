@@ -209,8 +209,10 @@ def test_the_bits_that_a_task_states_are_those_of_its_generator() -> None:
 
 
 def test_a_perfect_model_scores_one_in_every_task() -> None:
-    results = evaluate(answer, ["synthetic"], {"num_samples": 5}, bootstrap_iters=10)["results"]
+    run = evaluate(answer, ["synthetic"], {"num_samples": 5}, bootstrap_iters=10)
+    results = run["results"]
     for name, _, _ in EVERY_TASK:
+        assert run["configs"][name]["metadata"]["copy_eval"]["material_bits"].keys() == {"each", "besides"}
         assert {results[name][f"{metric},none"] for metric in METRICS} == {1.0}, name
 
 

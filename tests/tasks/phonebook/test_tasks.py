@@ -14,6 +14,7 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerF
 from copy_eval.errors import UserError
 from copy_eval.runs.task_loading import describe_task
 from copy_eval.tasks.length_tokenizer import load_length_tokenizer
+from copy_eval.tasks.phonebook.filled_books import draw_filled_book
 from copy_eval.tasks.phonebook.generator import draw_example
 from tests.tasks.oracle import TASKS, evaluate, look_up
 from tests.tasks.real_data import NEOX_TOKENIZER, needs_real_data
@@ -130,6 +131,16 @@ def test_the_bits_of_a_book_are_those_of_its_numbers(name: str, numbers: int) ->
     without_repetition = sum(math.log2(4 * 10**9 - place) for place in range(numbers))
     assert description.material_bits.at(numbers) == pytest.approx(without_repetition, abs=0.0003)
     assert description.asked_bits.at(numbers) == pytest.approx(math.log2(4 * 10**9))
+
+
+@needs_real_data
+def test_the_bits_of_a_book_that_fills_a_number_of_tokens_are_near_those_of_its_entries() -> None:
+    tokenizer = load_length_tokenizer(str(NEOX_TOKENIZER))
+    for thousands in (1, 4, 16):
+        entries = draw_filled_book(1234, 1024 * thousands, 0, [0, 1], tokenizer).entries
+        description = describe_task(f"phonebook_tokens_{thousands}k")
+        assert description.material_bits.at(1024 * thousands) == pytest.approx(entries * math.log2(4e9), rel=0.03)
+        assert description.asked_bits.at(1024 * thousands) == pytest.approx(math.log2(4e9))
 
 
 def test_of_a_book_that_comes_after_the_question_one_number_is_kept() -> None:

@@ -37,17 +37,25 @@ SettingKind = Literal["count", "number", "depths", "file", "name"]
 """A whole number of at least 1; any whole number; how many depths or which; an existing file; a name or a path."""
 
 
-class Tokens(BaseModel):
-    """Tokens by length: so many for each unit of length, and so many besides."""
+class ByLength(BaseModel):
+    """An amount by length: so much for each unit of length, and so much besides."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     each: Number = 0.0
     besides: Number = 0.0
 
+    def at(self, length: float) -> float:
+        """Return the amount of a length."""
+        return self.each * length + self.besides
+
+
+class Tokens(ByLength):
+    """Tokens by length, as whole numbers."""
+
     def at(self, length: float) -> int:
         """Return the tokens of a length."""
-        return round(self.each * length + self.besides)
+        return round(super().at(length))
 
 
 class TaskDescription(BaseModel):
@@ -77,6 +85,11 @@ class TaskDescription(BaseModel):
     """Tokens of a prompt by length, for the GPT-NeoX tokenizer: for a dry run that cannot count them."""
     answer_tokens: Tokens | None = None
     """Tokens of a right answer by length, likewise."""
+    material_bits: ByLength | None = None
+    """Bits that a model must have kept when the question comes, so that it could answer any: of a book of N numbers,
+    those of N numbers."""
+    asked_bits: ByLength | None = None
+    """Bits of them that one question asks for; all of them where this is left out."""
 
 
 def read_description(name: str, metadata: Mapping[str, Any], dataset_kwargs: Mapping[str, Any]) -> TaskDescription:

@@ -190,7 +190,14 @@ def test_the_tables_of_the_tasks_name_every_group_metric_and_setting():
     page = ROOT / "docs" / "tasks.md"
     groups = {name for name, members in tasks_by_name().items() if members != (name,)}
     assert {row[0] for row in table_under(page, "## The groups")} == groups
-    kinds = {"phonebook": "phonebook", "C4": "c4", "SQuAD": "squad"}
+    kinds = {
+        "phonebook": "phonebook",
+        "C4": "c4",
+        "SQuAD": "squad",
+        "string copy": "string_copy",
+        "n-gram lookup": "ngram_lookup",
+        "mqar": "mqar",
+    }
     shown: dict[str, set[str]] = {}
     headlines = {}
     kind = ""
@@ -200,6 +207,7 @@ def test_the_tables_of_the_tasks_name_every_group_metric_and_setting():
         shown.setdefault(kind, set()).add(name)
         if "(headline)" in metric:
             headlines[kind] = name
+    assert shown.keys() == {file.parent.name for file in TASKS.glob("*/_*_yaml")}
     for kind, metrics in shown.items():
         definition = _load((TASKS / kind / f"_{kind}_yaml").read_text())
         assert metrics == {entry["metric"] for entry in definition["metric_list"]}

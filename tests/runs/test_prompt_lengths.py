@@ -24,6 +24,11 @@ from copy_eval.runs.task_loading import TASKS, tasks_by_name
         ("c4_copy_2400", 4805.5, 2398.5),
         ("squad_by_length_150_200", 214.1, 4.6),
         ("squad_by_length_400_plus", 609.5, 9.1),
+        ("string_copy_1000", 563.2, 561.5),
+        ("string_copy_duplicates_8", 30.3, 28.2),
+        ("ngram_prefix_20", 16.8, 2.0),
+        ("ngram_suffix_500", 287.2, 2.0),
+        ("mqar_128", 353.3, 75.0),
     ],
 )
 def test_lengths_without_data_are_near_the_counted_ones(task, prompt, answer):

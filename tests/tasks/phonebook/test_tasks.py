@@ -12,7 +12,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 from copy_eval.errors import UserError
+from copy_eval.runs.task_loading import describe_task
 from copy_eval.tasks.length_tokenizer import load_length_tokenizer
+from copy_eval.tasks.phonebook.filled_books import draw_filled_book
 from copy_eval.tasks.phonebook.generator import draw_example
 from tests.tasks.oracle import TASKS, evaluate, look_up
 from tests.tasks.real_data import NEOX_TOKENIZER, needs_real_data
@@ -121,6 +123,28 @@ def test_another_data_seed_gives_other_prompts() -> None:
     name = "phonebook_copy_10"
     tasks = [load([name], num_samples=5, data_seed=seed)[name] for seed in (1234, 1235)]
     assert not {doc["prompt"] for doc in tasks[0].test_docs()} & {doc["prompt"] for doc in tasks[1].test_docs()}
+
+
+@pytest.mark.parametrize(("name", "numbers"), [("phonebook_copy_1280", 1280), ("phonebook_copy_dashed_40", 40)])
+def test_the_bits_of_a_book_are_those_of_its_numbers(name: str, numbers: int) -> None:
+    description = describe_task(name)
+    without_repetition = sum(math.log2(4 * 10**9 - place) for place in range(numbers))
+    assert description.material_bits.at(numbers) == pytest.approx(without_repetition, abs=0.0003)
+    assert description.asked_bits.at(numbers) == pytest.approx(math.log2(4 * 10**9))
+
+
+@needs_real_data
+def test_the_bits_of_a_book_that_fills_a_number_of_tokens_are_near_those_of_its_entries() -> None:
+    tokenizer = load_length_tokenizer(str(NEOX_TOKENIZER))
+    for thousands in (1, 4, 16):
+        entries = draw_filled_book(1234, 1024 * thousands, 0, [0, 1], tokenizer).entries
+        description = describe_task(f"phonebook_tokens_{thousands}k")
+        assert description.material_bits.at(1024 * thousands) == pytest.approx(entries * math.log2(4e9), rel=0.03)
+        assert description.asked_bits.at(1024 * thousands) == pytest.approx(math.log2(4e9))
+
+
+def test_of_a_book_that_comes_after_the_question_one_number_is_kept() -> None:
+    assert describe_task("phonebook_reversed_40").material_bits.at(40) == pytest.approx(math.log2(4 * 10**9))
 
 
 def test_a_perfect_model_scores_one_and_its_samples_hold_the_depth() -> None:

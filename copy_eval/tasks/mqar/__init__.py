@@ -1,0 +1,1 @@
+"""Multi-query associative recall: see the README for the experiment and generator.py for a prompt."""

@@ -1,0 +1,70 @@
+"""Bounds against what real memories achieve: every encoder of a small material, with the best decoder."""
+
+import math
+from collections import Counter
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from copy_eval.reports.statistics.memory_bounds import (
+    copying_accuracy_bound,
+    lookup_accuracy_bound,
+    memory_for_half,
+)
+
+LETTERS = 3
+STRINGS = list(product(range(LETTERS), repeat=3))
+ENCODERS = st.lists(st.integers(0, 7), min_size=len(STRINGS), max_size=len(STRINGS))
+"""The state, one of 8, that each string leaves."""
+
+
+def best_share(encoder: list[int], asked: list[object]) -> float:
+    """Return the share of the strings for which the best answer to a state is the one asked for."""
+    answers: dict[int, Counter[object]] = {}
+    for state, answer in zip(encoder, asked, strict=True):
+        answers.setdefault(state, Counter())[answer] += 1
+    return sum(counts.most_common(1)[0][1] for counts in answers.values()) / len(asked)
+
+
+@given(ENCODERS)
+def test_no_memory_copies_more_strings_than_theorem_2_7_allows(encoder: list[int]) -> None:
+    memory, material = math.log2(len(set(encoder))), 3 * math.log2(LETTERS)
+    assert best_share(encoder, list(STRINGS)) == pytest.approx(copying_accuracy_bound(memory, material))
+
+
+@given(ENCODERS)
+def test_no_memory_looks_up_more_letters_than_fanos_inequality_allows(encoder: list[int]) -> None:
+    memory, letter = math.log2(len(set(encoder))), math.log2(LETTERS)
+    shares = [best_share(encoder, [string[place] for string in STRINGS]) for place in range(3)]
+    assert sum(shares) / 3 <= lookup_accuracy_bound(memory, 3 * letter, letter) + 1e-9
+
+
+def test_with_fewer_bits_than_corollary_2_8_asks_for_half_of_the_strings_are_wrong() -> None:
+    material = 100 * math.log2(26)
+    assert memory_for_half(material) == pytest.approx(469.0439718)
+    assert copying_accuracy_bound(memory_for_half(material), material) == pytest.approx(0.5)
+
+
+def test_a_state_that_is_far_too_small_copies_nothing_and_one_that_is_large_enough_has_no_bound() -> None:
+    assert copying_accuracy_bound(0, 1e6) == 0.0
+    assert copying_accuracy_bound(1e9, 4700) == 1.0
+    assert lookup_accuracy_bound(1e9, 4700, 14.1) == lookup_accuracy_bound(4700, 4700, 14.1) == 1.0
+
+
+def test_without_memory_a_lookup_is_a_guess() -> None:
+    assert lookup_accuracy_bound(0, 100, 10) == pytest.approx(2**-10, rel=1e-4)
+
+
+def test_a_memory_of_half_a_phonebook_may_answer_half_of_the_questions_although_it_copies_no_book() -> None:
+    number = math.log2(4e9)
+    half = 20 * number
+    assert copying_accuracy_bound(half, 40 * number) < 1e-100
+    assert 0.5 <= lookup_accuracy_bound(half, 40 * number, number) < 0.54
+
+
+@given(st.floats(0, 1000), st.floats(0, 1000), st.floats(1, 100))
+def test_more_memory_never_lowers_a_bound(memory: float, more: float, asked: float) -> None:
+    assert copying_accuracy_bound(memory, 500) <= copying_accuracy_bound(memory + more, 500)
+    assert lookup_accuracy_bound(memory, 500, asked) <= lookup_accuracy_bound(memory + more, 500, asked) + 1e-12

@@ -272,22 +272,16 @@ class ExactLM(CheckedLM):
         answers = []
         for prompt, limit in zip(prompts, limits, strict=True):
             context = torch.tensor([prompt], device=self.device)
-            try:
-                output = self._model_generate(
-                    context,
-                    max_length=whole_length or len(prompt) + limit,
-                    stop=settings["until"],
-                    attention_mask=torch.ones_like(context),
-                    # The checkpoint's own would come before `max_length`, and change what is returned.
-                    max_new_tokens=None,
-                    return_dict_in_generate=False,
-                    **options,
-                )
-            except (AttributeError, TypeError) as error:
-                raise UserError(
-                    f"transformers' generate, which decodes here, fails with this {self.config.model_type} "
-                    f"({type(error).__name__}: {first_line(error)})"
-                ) from error
+            output = self._model_generate(
+                context,
+                max_length=whole_length or len(prompt) + limit,
+                stop=settings["until"],
+                attention_mask=torch.ones_like(context),
+                # The checkpoint's own would come before `max_length`, and change what is returned.
+                max_new_tokens=None,
+                return_dict_in_generate=False,
+                **options,
+            )
             tokens = output[0, len(prompt) :].tolist()
             answers.append(Answer(tokens, ended=len(tokens) < limit or rule.end_of(tokens) is not None))
         return answers

@@ -6,6 +6,7 @@ The sizes follow from the names of a config's entries, which most types share; w
 ``_OF_TYPE``. Windows, chunks and sparse attention are far shorter than the longest prompts, so that they matter.
 """
 
+import copy
 import logging
 import math
 import multiprocessing
@@ -322,7 +323,8 @@ def answer_alone(folder: Path, prompts: Sequence[str], most: int, trust: bool = 
     references = []
     for prompt in prompts:
         tokens = torch.tensor([tokenizer.encode(prompt)])
-        output = model.generate(
+        # A dynamic rope keeps the frequencies of the longest text so far, so each prompt has a model of its own.
+        output = copy.deepcopy(model).generate(
             tokens, attention_mask=torch.ones_like(tokens), do_sample=False, max_new_tokens=most,
             output_scores=True, return_dict_in_generate=True,
         )  # fmt: skip
@@ -409,15 +411,22 @@ class OftenRightDrafter:
 def _compare(
     model: PythiaLM, prompts: Sequence[str], texts: Sequence[str], references: Sequence[Reference]
 ) -> tuple[int, int, str]:
-    """Return how many answers are equal or part at a tie, how many of them tie, and the first difference."""
+    """Return how many answers are equal or part at a tie, how many of them tie, and the first difference.
+
+    An answer that does not fit the context is equal to its refusal.
+    """
     equal, ties, note = 0, 0, ""
     for prompt, text, reference in zip(prompts, texts, references, strict=True):
+        size, context = len(model.tok_encode(prompt)), model.context_length
+        if is_over_context(text) and context is not None and size + len(reference.tokens) > context:
+            equal += 1
+            continue
         place = find_difference(model.tokenizer, text, reference.tokens)
         tie = place is not None and min(reference.gaps[max(0, place - 2) : place + 1]) < TIE
         equal += place is None or tie
         ties += tie
         if place is not None and not tie and not note:
-            note = f"{text[:80]!r} at token {place} after {len(model.tok_encode(prompt))} tokens"
+            note = f"{text[:80]!r} at token {place} after {size} tokens"
     return equal, ties, note
 
 

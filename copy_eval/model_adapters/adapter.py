@@ -272,16 +272,19 @@ class ExactLM(CheckedLM):
         answers = []
         for prompt, limit in zip(prompts, limits, strict=True):
             context = torch.tensor([prompt], device=self.device)
-            output = self._model_generate(
-                context,
-                max_length=whole_length or len(prompt) + limit,
-                stop=settings["until"],
-                attention_mask=torch.ones_like(context),
-                # The checkpoint's own would come before `max_length`, and change what is returned.
-                max_new_tokens=None,
-                return_dict_in_generate=False,
-                **options,
-            )
+            try:
+                output = self._model_generate(
+                    context,
+                    max_length=whole_length or len(prompt) + limit,
+                    stop=settings["until"],
+                    attention_mask=torch.ones_like(context),
+                    # The checkpoint's own would come before `max_length`, and change what is returned.
+                    max_new_tokens=None,
+                    return_dict_in_generate=False,
+                    **options,
+                )
+            except ValueError as error:  # so it answers arguments that it does not know or cannot follow
+                raise UserError(f"transformers' generate refuses the request ({first_line(error)})") from error
             tokens = output[0, len(prompt) :].tolist()
             answers.append(Answer(tokens, ended=len(tokens) < limit or rule.end_of(tokens) is not None))
         return answers

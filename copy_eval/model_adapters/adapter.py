@@ -283,11 +283,8 @@ class ExactLM(CheckedLM):
                     return_dict_in_generate=False,
                     **options,
                 )
-            except (AttributeError, TypeError) as error:
-                raise UserError(
-                    f"transformers' generate, which decodes here, fails with this {self.config.model_type} "
-                    f"({type(error).__name__}: {first_line(error)})"
-                ) from error
+            except ValueError as error:  # so it answers arguments that it does not know or cannot follow
+                raise UserError(f"transformers' generate refuses the request ({first_line(error)})") from error
             tokens = output[0, len(prompt) :].tolist()
             answers.append(Answer(tokens, ended=len(tokens) < limit or rule.end_of(tokens) is not None))
         return answers

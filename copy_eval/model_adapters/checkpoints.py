@@ -164,7 +164,7 @@ def _distrust(checkpoint: str, reference: str) -> UserError:
 
 
 def check_causal(checkpoint: str, config: Any, trusted: bool) -> None:
-    """Refuse a checkpoint that is no causal language model.
+    """Refuse a checkpoint that is no causal language model, or one whose greedy answers are not definite.
 
     Args:
         checkpoint: its folder or hub id, for the error line.
@@ -172,7 +172,7 @@ def check_causal(checkpoint: str, config: Any, trusted: bool) -> None:
         trusted: whether ``trust_remote_code=True`` was given.
 
     Raises:
-        UserError: if transformers can load it as something else only.
+        UserError: if transformers can load it as something else only, or draws random numbers for each answer.
     """
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
@@ -183,6 +183,9 @@ def check_causal(checkpoint: str, config: Any, trusted: bool) -> None:
             f"pretrained={checkpoint}: a {kind} ({architecture}) is an encoder and a decoder, not a causal language "
             "model; --model hf with backend=seq2seq runs it"
         )
+    if kind == "reformer":
+        # Their number also follows from the first text that the model sees, and without a later one it crashes.
+        raise UserError(f"pretrained={checkpoint}: a reformer attends by random hashes, so its answers are random too")
     own = (getattr(config, "auto_map", None) or {}).get("AutoModelForCausalLM")
     if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING or (own and trusted):
         return

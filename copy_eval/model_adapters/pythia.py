@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from copy_eval.errors import UserError
+from copy_eval.errors import UserError, first_line
 from copy_eval.model_adapters.adapter import ExactLM
 from copy_eval.model_adapters.attention import AttentionRun
 from copy_eval.model_adapters.caches import growing_cache, is_recurrent
@@ -15,7 +15,7 @@ from copy_eval.model_adapters.decoding import Answer, Run
 from copy_eval.model_adapters.forward import CachedModel
 from copy_eval.model_adapters.hybrid import HybridRun
 from copy_eval.model_adapters.rope import find_changing_rope
-from copy_eval.model_adapters.self_test import Capabilities, LogitsRun, find_capabilities
+from copy_eval.model_adapters.self_test import FAILURES, Capabilities, LogitsRun, find_capabilities
 
 _log = logging.getLogger(__name__)
 
@@ -51,20 +51,21 @@ class PythiaLM(ExactLM):
             self._trust = None
 
     def _test_itself(self) -> Capabilities:
-        longest = min(int(self.max_length), self._rope.length if self._rope is not None else int(self.max_length))
+        longest = int(self.max_length) if self._rope is None else min(int(self.max_length), self._rope.length)
         text = self.tok_encode(_TEST_TEXT, add_special_tokens=False) or [self.prefix_token_id]
+        config = self._cached_model.config
         # What a cache of another kind chooses among its slots, such as a sparse attention, shows in long texts only.
-        known = growing_cache(self._cached_model.config) is not None
+        known = growing_cache(config) is not None
+        # So does Llama 4's scale of queries, which changes with their slots, every 8,192 of them.
+        by_slots = getattr(config.get_text_config(decoder=True), "attn_temperature_tuning", False)
         drafts = self._trust is not None
-        if "indexed_attention" in (getattr(self._cached_model.config, "layer_types", None) or ()):
-            # Only beyond some thousand tokens, where the test does not reach, does the indexer leave any key out.
-            _log.warning("transformers' generate answers, one prompt at a time: an indexer would pick padding as keys")
-            return Capabilities()
         with self._autocast():
             found = find_capabilities(
-                self._cached_model, self._new_batch, text, longest, batches=known, drafts=known and drafts
-            )
+                self._cached_model, self._new_batch, text, longest,
+                batches=known and not by_slots, drafts=known and drafts,
+            )  # fmt: skip
         if not found.stepwise:
+            self._try_generate(text[: max(1, min(longest, 8) - 2)])
             _log.warning(
                 "transformers' generate answers, one prompt at a time: the self-test failed with this model's cache"
             )
@@ -74,6 +75,22 @@ class PythiaLM(ExactLM):
         if unused:
             _log.warning("this model is run without %s, which would change its answers", " and ".join(unused))
         return found
+
+    def _try_generate(self, prompt: Sequence[int]) -> None:
+        """Let transformers decode two tokens.
+
+        Raises:
+            UserError: if it cannot; some models have nothing that can decode them.
+        """
+        try:
+            self._decode_with_transformers([prompt], [2], self._settings({}))
+        except FAILURES as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise UserError(
+                f"transformers' generate, which would decode here, fails with this {self.config.model_type} "
+                f"({type(error).__name__}: {first_line(error)})"
+            ) from error
 
     def _new_batch(self, takes_drafts: bool) -> LogitsRun:
         model, pad_token = self._cached_model, self.tokenizer.pad_token_id
@@ -101,20 +118,17 @@ class PythiaLM(ExactLM):
     ) -> list[Answer]:
         if self._rope is None:
             return super()._decode_greedily(prompts, limits, settings)
+        settled = [self._rope.is_settled(len(prompt), limit) for prompt, limit in zip(prompts, limits, strict=True)]
+        # With the first frequencies, with the later ones, and from the ones to the others.
+        kinds = [
+            len(prompt) <= self._rope.length if sure else None for prompt, sure in zip(prompts, settled, strict=True)
+        ]
         answers: dict[int, Answer] = {}
-        groups: dict[bool | None, list[int]] = {
-            True: [],
-            False: [],
-            None: [],
-        }  # short, long, and one becoming the other
-        for row, (prompt, limit) in enumerate(zip(prompts, limits, strict=True)):
-            settled = self._rope.is_settled(len(prompt), limit)
-            groups[len(prompt) <= self._rope.length if settled else None].append(row)
-        for kind, rows in groups.items():
-            if rows:
-                decode = self._decode_across if kind is None else super()._decode_greedily
-                some = decode([prompts[row] for row in rows], [limits[row] for row in rows], settings)
-                answers |= zip(rows, some, strict=True)
+        for kind in set(kinds):
+            rows = [row for row, other in enumerate(kinds) if other == kind]
+            decode = self._decode_across if kind is None else super()._decode_greedily
+            some = decode([prompts[row] for row in rows], [limits[row] for row in rows], settings)
+            answers |= zip(rows, some, strict=True)
         return [answers[row] for row in range(len(prompts))]
 
     def _decode_across(

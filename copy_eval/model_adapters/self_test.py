@@ -45,7 +45,7 @@ _TIMES = 8
 _BROKEN = {torch.float32: 0.01, torch.float16: 0.3, torch.bfloat16: 0.3}
 """Differences from here on are never rounding."""
 
-_FAILURES = (
+FAILURES = (
     AssertionError, AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
 """What a model raises where it is not made for being called so."""
@@ -135,7 +135,7 @@ def _attempt(test: Callable[[], _Result]) -> _Result | None:
         return test()
     except torch.OutOfMemoryError:
         raise
-    except _FAILURES as error:
+    except FAILURES as error:
         _log.debug("the model fails in the self-test: %s", error)
         return None
 

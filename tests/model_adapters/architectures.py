@@ -33,6 +33,7 @@ CONFIGS = {
         {
             "attention_chunk_size": 8, "layer_types": ["chunked_attention", "full_attention"], "no_rope_layers": [1, 0],
             "intermediate_size_mlp": 48, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_layers": [0, 1],
+            "attn_temperature_tuning": False,
         },
     ),
     "gpt_neo": ("gpt_neo", _GPT_NEO),

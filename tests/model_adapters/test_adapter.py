@@ -12,6 +12,7 @@ from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 import copy_eval
+from copy_eval.errors import UserError
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.mamba_run import MambaRun
 from copy_eval.model_adapters.pythia import PythiaLM
@@ -128,6 +129,12 @@ def test_the_limit_is_that_of_the_request_not_a_preset_one(preset_model):
         answers = model._answer([[5, 6, 7, 8]] * 2, model._settings({"until": [], "max_gen_toks": 8}))
         assert [len(answer.tokens) for answer in answers] == [8, 8]
         assert not any(answer.ended for answer in answers)
+
+
+@pytest.mark.parametrize("asked", [{"no_such_argument": 1}, {"max_length": 3}, {"repetition_penalty": -1.0}], ids=str)
+def test_what_transformers_refuses_to_follow_is_said_in_one_line(asked, preset_model):
+    with pytest.raises(UserError, match="transformers' generate refuses the request"):
+        answer(preset_model(), **asked)
 
 
 def test_a_preset_stop_string_ends_an_answer(preset_model):

@@ -1,5 +1,6 @@
 """Rows of a cache stay whole and flush right, whatever is selected, joined or taken back."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,4 +104,9 @@ def test_layers_of_another_kind_are_left_to_their_model():
     config = AutoConfig.for_model("llama")
     config.layer_types = ["no_such_attention"] * config.num_hidden_layers
     assert growing_cache(config) is None
-    assert growing_cache(AutoConfig.for_model("deepseek_v32")) is None
+
+
+@pytest.mark.parametrize("name", ["deepseek_v32", "deepseek_v4", "glm_moe_dsa", "qwen4_exp_text", "minimax_m3_vl_text"])
+def test_layers_that_choose_among_their_keys_are_left_to_their_model(name):
+    changes = {"layer_types": ["minimax_m3_sparse"], "num_hidden_layers": 1} if name == "minimax_m3_vl_text" else {}
+    assert growing_cache(AutoConfig.for_model(name, **changes)) is None

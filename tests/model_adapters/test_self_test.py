@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 
+from copy_eval.errors import UserError
 from copy_eval.model_adapters.forward import CachedModel
 from copy_eval.model_adapters.pythia import PythiaLM
 from copy_eval.model_adapters.self_test import Capabilities, find_capabilities
@@ -39,6 +40,11 @@ def test_a_model_whose_own_cache_mixes_rows_goes_one_prompt_at_a_time(tokenizer)
 def test_a_sparse_attention_goes_one_prompt_at_a_time(tokenizer):
     found = find(build_model("deepseek_v32"), tokenizer)
     assert (found.batched, found.drafted) == (False, False)
+
+
+def test_a_scale_that_follows_slots_beyond_the_test_goes_one_prompt_at_a_time(tokenizer):
+    model = build_model("llama4", floor_scale=8192, attn_temperature_tuning=True)
+    assert find(model, tokenizer) == Capabilities(stepwise=True, batched=False, drafted=True)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -105,6 +111,17 @@ def test_a_model_without_a_cache_is_left_to_transformers(tokenizer):
 
     network.forward = forget
     assert find(network, tokenizer) == Capabilities()
+
+
+def test_a_model_that_nothing_can_decode_is_refused_at_load(tokenizer):
+    network = build_model("llama")
+
+    def fail(*_, **__):
+        raise AttributeError("'BltConfig' object has no attribute 'num_hidden_layers'")
+
+    network.forward = fail
+    with pytest.raises(UserError, match="fails with this llama"):
+        find(network, tokenizer)
 
 
 def test_a_context_too_short_for_the_test_means_neither_batches_nor_drafts(tokenizer):

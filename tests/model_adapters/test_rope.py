@@ -4,6 +4,8 @@ import pytest
 import torch
 from transformers import AutoConfig
 
+from copy_eval.model_adapters.attention import AttentionRun
+from copy_eval.model_adapters.forward import CachedModel
 from copy_eval.model_adapters.pythia import PythiaLM
 from copy_eval.model_adapters.rope import ChangingRope, find_changing_rope
 from tests.model_adapters.architectures import build_model
@@ -89,3 +91,16 @@ def test_kinds_of_layers_with_frequencies_of_their_own_count_each():
 )
 def test_an_answer_that_crosses_the_length_is_not_settled(prompt, limit, changes_on, settled):
     assert ChangingRope(48, changes_on).is_settled(prompt, limit) is settled
+
+
+@torch.no_grad()
+def test_padding_beyond_a_row_does_not_change_the_frequencies():
+    model = CachedModel(build_model("longrope_llama"), torch.device("cpu"))
+    run = AttentionRun(model, pad_token=0, context=256, takes_drafts=True)
+    near, short, draft = list(range(2, 48)), [3, 4, 5], [7, 8, 9, 10, 11, 12]
+    run.logits([near, short], [[], []])
+    run.keep([0, 1], [0, 0])
+
+    logits, _ = run.logits([[6], [6]], [[], draft])
+
+    assert torch.allclose(logits[0], model.from_the_start([*near, 6])[-1], atol=1e-4)

@@ -1,5 +1,6 @@
 """What the self-test finds of models that can be batched and drafted, of those that cannot, and of broken ones."""
 
+import inspect
 import logging
 
 import pytest
@@ -58,6 +59,28 @@ def test_half_precision_hides_no_fault(dtype, tokenizer):
     assert not find(build_model("jamba").to(dtype), tokenizer).drafted
     assert not find(build_model("minimax").to(dtype), tokenizer).batched
     assert not find(without_positions(build_model("gpt2").to(dtype)), tokenizer).batched
+
+
+def test_half_precision_does_not_hide_positions_that_are_one_off(tokenizer):
+    network = build_model("llama", hidden_size=256, num_hidden_layers=8, head_dim=64, intermediate_size=768)
+    with torch.no_grad():  # where attention is not so sharp, a shift moves the logits less
+        for name, weight in network.named_parameters():
+            if weight.ndim == 2 and "embed" not in name:
+                weight /= 1.5
+    network.to(torch.bfloat16)
+    forward = network.forward
+
+    def shift(position_ids=None, past_key_values=None, logits_to_keep=0, **options):
+        behind = past_key_values is not None and past_key_values.get_seq_length() > 0
+        if behind and position_ids.shape[1] > 1:
+            position_ids = position_ids + 1
+        return forward(
+            position_ids=position_ids, past_key_values=past_key_values, logits_to_keep=logits_to_keep, **options
+        )
+
+    shift.__signature__ = inspect.signature(forward)
+    network.forward = shift
+    assert find(network, tokenizer) == Capabilities(stepwise=True, batched=True, drafted=False)
 
 
 def without_positions(model):

@@ -47,6 +47,8 @@ class PythiaLM(ExactLM):
         self._rope = find_changing_rope(self._cached_model.config)
         self._capabilities = self._test_itself()
         self._batched = self._capabilities.batched
+        # Both need a pass of several tokens behind a cache.
+        self._shares_prefixes = self._capabilities.drafted and self._rope is None
         if not self._capabilities.drafted:
             self._trust = None
 
@@ -61,9 +63,7 @@ class PythiaLM(ExactLM):
             _log.warning("transformers' generate answers, one prompt at a time: an indexer would pick padding as keys")
             return Capabilities()
         with self._autocast():
-            found = find_capabilities(
-                self._cached_model, self._new_batch, text, longest, batches=known, drafts=known and drafts
-            )
+            found = find_capabilities(self._cached_model, self._new_batch, text, longest, batches=known, drafts=known)
         if not found.stepwise:
             _log.warning("transformers' generate answers, one prompt at a time: this model computes otherwise by steps")
             return found
@@ -77,8 +77,8 @@ class PythiaLM(ExactLM):
         model, pad_token = self._cached_model, self.tokenizer.pad_token_id
         cache = growing_cache(model.config)
         if cache is None or is_recurrent(cache):
-            return HybridRun(model, pad_token, takes_drafts and cache is not None)
-        return AttentionRun(model, pad_token, self.context_length, takes_drafts)
+            return HybridRun(model, pad_token, takes_drafts and cache is not None, in_stretches=self._rope is None)
+        return AttentionRun(model, pad_token, self.context_length, takes_drafts, in_stretches=self._rope is None)
 
     def _get_config(self, pretrained: str, **options: Any) -> None:
         if self._state_spaces:

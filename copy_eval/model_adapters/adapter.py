@@ -24,6 +24,7 @@ from copy_eval.errors import UserError, first_line
 from copy_eval.model_adapters.decoding import Answer, PrefixRun, Run, StopRule, decode_greedily
 from copy_eval.model_adapters.drafting import Trust
 from copy_eval.model_adapters.loading import CheckedLM, stated_context
+from copy_eval.model_adapters.memory import free_memory
 from copy_eval.model_adapters.prefixes import find_families
 from copy_eval.over_context import refuse_over_context
 
@@ -106,6 +107,7 @@ class ExactLM(CheckedLM):
             UserError: if an argument or the checkpoint is not usable.
         """
         self._most_rows: int | None = None
+        self._told_of_memory = False
         super().__init__(pretrained, **options)
         # The weights are read once more for it, so only the process that writes the results does it.
         self._weights_sha256 = fingerprint_model({"pretrained": pretrained, **options}) if self.rank == 0 else None
@@ -193,10 +195,29 @@ class ExactLM(CheckedLM):
         """Yield the places of a batch's prompts and their answers, or the refusals of those that exceed the context."""
         for prefix, members in self._find_prefixes(prompts, settings, most_rows):
             # The longest first, so that what exceeds the memory shows at once.
-            members = sorted(members, key=lambda place: -len(prompts[place]))
-            for start in range(0, len(members), most_rows):
-                batch = members[start : start + most_rows]
+            left = sorted(members, key=lambda place: -len(prompts[place]))
+            while left:
+                rows = self._rows_within_memory(len(prompts[left[0]]) + settings["max_gen_toks"], most_rows)
+                batch, left = left[:rows], left[rows:]
                 yield batch, self._answer([prompts[place] for place in batch], settings, prefix)
+
+    def _rows_within_memory(self, tokens: int, most_rows: int) -> int:
+        """Return how many rows of so many tokens share a batch: their caches may take a third of the free memory.
+
+        A cache is in the memory twice while rows are joined, and passes need some too.
+        """
+        free, needed = free_memory(self.device), self._cache_bytes(tokens)
+        if free is None or most_rows * needed * 3 <= free:
+            return most_rows
+        rows = max(1, free // (3 * needed))
+        if not self._told_of_memory:
+            _log.warning("%d of %d prompts at once: more caches of %d tokens might not fit", rows, most_rows, tokens)
+            self._told_of_memory = True
+        return rows
+
+    def _cache_bytes(self, tokens: int) -> int:  # noqa: ARG002
+        """Return the bytes that a row of so many tokens keeps, as far as they matter."""
+        return 0
 
     def _find_prefixes(
         self, prompts: Sequence[Sequence[int]], settings: dict[str, Any], most_rows: int

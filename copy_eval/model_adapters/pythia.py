@@ -15,7 +15,7 @@ from copy_eval.model_adapters.decoding import Answer, Run
 from copy_eval.model_adapters.forward import CachedModel
 from copy_eval.model_adapters.hybrid import HybridRun
 from copy_eval.model_adapters.rope import find_changing_rope
-from copy_eval.model_adapters.self_test import Capabilities, LogitsRun, find_capabilities
+from copy_eval.model_adapters.self_test import Capabilities, find_capabilities
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ class PythiaLM(ExactLM):
         self._rope = find_changing_rope(self._cached_model.config)
         self._capabilities = self._test_itself()
         self._batched = self._capabilities.batched
+        self._bytes_of_token, self._bytes_of_states = self._measure_cache()
         # Both need a pass of several tokens behind a cache.
         self._shares_prefixes = self._capabilities.drafted and self._rope is None
         if not self._capabilities.drafted:
@@ -73,7 +74,20 @@ class PythiaLM(ExactLM):
             _log.warning("%s: this model would give other answers", " and ".join(lacks))
         return found
 
-    def _new_batch(self, takes_drafts: bool) -> LogitsRun:
+    @torch.no_grad()
+    def _measure_cache(self) -> tuple[int, int]:
+        """Return the bytes that a row keeps for each token, and those of its states; 0 for a cache of another kind."""
+        if not self._capabilities.stepwise or growing_cache(self._cached_model.config) is None:
+            return 0, 0
+        run = self._new_batch(False)
+        with self._autocast():
+            run.feed([self.tok_encode(_TEST_TEXT, add_special_tokens=False)[:4]], [[]])
+        return run.bytes_of_row()
+
+    def _cache_bytes(self, tokens: int) -> int:
+        return self._bytes_of_token * tokens + self._bytes_of_states
+
+    def _new_batch(self, takes_drafts: bool) -> AttentionRun | HybridRun:
         model, pad_token = self._cached_model, self.tokenizer.pad_token_id
         cache = growing_cache(model.config)
         if cache is None or is_recurrent(cache):

@@ -354,10 +354,9 @@ def test_prompts_that_go_in_by_stretches_have_the_same_answers(
     assert bool(restarts) is shares
 
 
+@pytest.mark.usefixtures("short_stretches")
 @pytest.mark.parametrize("name", ["llama", "bamba"])
-def test_no_pass_has_more_tokens_than_go_at_once_and_logits_are_computed_where_they_are_read(
-    name, tokenizer, monkeypatch, short_stretches
-):
+def test_no_pass_has_more_tokens_than_go_at_once_and_logits_are_computed_where_they_are_read(name, tokenizer):
     network = build_model(name)
     model = PythiaLM(pretrained=network, tokenizer=tokenizer, batch_size=3, draft=False)
     sizes, columns = [], []
@@ -370,7 +369,8 @@ def test_no_pass_has_more_tokens_than_go_at_once_and_logits_are_computed_where_t
     assert max(columns) == 1
 
 
-def test_a_rope_that_changes_with_the_length_takes_each_prompt_as_a_whole(tokenizer, restarts, short_stretches):
+@pytest.mark.usefixtures("short_stretches")
+def test_a_rope_that_changes_with_the_length_takes_each_prompt_as_a_whole(tokenizer, restarts):
     network = build_model("longrope")
     model = PythiaLM(pretrained=network, tokenizer=tokenizer, batch_size=1, max_length=256)
     sizes = []

@@ -17,7 +17,7 @@ import csv
 import random
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,15 @@ from benchmarks.decoding import as_requests, open_ours, watch
 from copy_eval.model_adapters.adapter import ExactLM
 
 MODELS = ("random-pythia", "random-mamba", "random-falcon-h1")
+CONTENDERS = ("one", "ten", "hf", "unrelated", "unsearched")
 QUESTIONS = 10
-COLUMNS = ("model", "batch_size", "contender", "seconds", "times", "passes", "peak_mib")
 
 
 def main() -> None:
     """Run the benchmark that the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shared_prefix", description=__doc__.split("\n")[0])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS)
     parser.add_argument("--tokens", type=int, default=16384, help="of the book")
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[1, 10])
     parser.add_argument("--repeats", type=int, default=3)
@@ -52,12 +53,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             ours, hf = load(name, Path(folder), options.tokens, options.device)
             for batch_size in options.batch_sizes:
-                found = measure(name, ours, hf, options.tokens, batch_size, options.repeats)
+                found = measure(name, ours, hf, options.tokens, batch_size, options.repeats, options.contenders)
                 print(tabulate(found, headers="keys", tablefmt="github", floatfmt=".2f"), flush=True)
                 rows += found
     if options.csv is not None:
         with options.csv.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, rows[0])
             writer.writeheader()
             writer.writerows(rows)
 
@@ -87,17 +88,26 @@ def configure(name: str, packaged: ExactLM, context: int) -> PretrainedConfig:
     return config
 
 
-def measure(name: str, ours: ExactLM, hf: HFLM, tokens: int, batch_size: int, repeats: int) -> list[dict[str, Any]]:
-    """Return a row a contender; ``times`` is by how much its seconds exceed those that it is compared with."""
+def measure(
+    name: str,
+    ours: ExactLM,
+    hf: HFLM,
+    tokens: int,
+    batch_size: int,
+    repeats: int,
+    contenders: Sequence[str] = CONTENDERS,
+) -> list[dict[str, Any]]:
+    """Return a row a contender; ``times`` is its seconds over those of "one", or of "unsearched"."""
     questions, unrelated = make_questions(ours.tokenizer, tokens), make_unrelated()
     ours.batch_size_per_gpu = hf.batch_size_per_gpu = batch_size
-    runs: dict[str, tuple[Callable[[], Any], HFLM, str]] = {
+    every: dict[str, tuple[Callable[[], Any], HFLM, str]] = {
         "one": (partial(answer, ours, questions[:1]), ours, "one"),
         "ten": (partial(answer, ours, questions), ours, "one"),
         "hf": (partial(answer, hf, questions[:1]), hf, "one"),
         "unrelated": (partial(answer, ours, unrelated), ours, "unsearched"),
         "unsearched": (partial(answer_unsearched, ours, unrelated), ours, "unsearched"),
     }
+    runs = {contender: every[contender] for contender in CONTENDERS if contender in contenders}
     seconds: dict[str, list[float]] = {contender: [] for contender in runs}
     passes, peaks = {}, {}
     for _ in range(repeats):
@@ -107,18 +117,17 @@ def measure(name: str, ours: ExactLM, hf: HFLM, tokens: int, batch_size: int, re
             seconds[contender].append(taken)
     medians = {contender: statistics.median(times) for contender, times in seconds.items()}
     return [
-        dict(
-            zip(
-                COLUMNS,
-                (
-                    name, batch_size, contender, medians[contender], medians[contender] / medians[other],
-                    passes[contender], peaks[contender],
-                ),
-                strict=True,
-            )
-        )
+        {
+            "model": name,
+            "batch_size": batch_size,
+            "contender": contender,
+            "seconds": medians[contender],
+            "times": medians[contender] / medians.get(other, float("nan")),
+            "passes": passes[contender],
+            "peak_mib": peaks[contender],
+        }
         for contender, (_, _, other) in runs.items()
-    ]  # fmt: skip
+    ]
 
 
 def answer(model: HFLM, requests: list[Instance]) -> list[str]:

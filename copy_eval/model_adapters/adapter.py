@@ -197,19 +197,20 @@ class ExactLM(CheckedLM):
             # The longest first, so that what exceeds the memory shows at once.
             left = sorted(members, key=lambda place: -len(prompts[place]))
             while left:
-                rows = self._rows_within_memory(len(prompts[left[0]]) + settings["max_gen_toks"], most_rows)
+                longest = len(prompts[left[0]]) + settings["max_gen_toks"]
+                rows = self._rows_within_memory(min(longest, self.context_length or longest), most_rows)
                 batch, left = left[:rows], left[rows:]
                 yield batch, self._answer([prompts[place] for place in batch], settings, prefix)
 
     def _rows_within_memory(self, tokens: int, most_rows: int) -> int:
-        """Return how many rows of so many tokens share a batch: their caches may take a third of the free memory.
+        """Return how many rows of so many tokens share a batch: their caches may take half of the free memory.
 
-        A cache is in the memory twice while rows are joined, and passes need some too.
+        A cache is in the memory twice while rows are selected or joined.
         """
-        free, needed = free_memory(self.device), self._cache_bytes(tokens)
-        if free is None or most_rows * needed * 3 <= free:
+        free, needed = free_memory(self.device), 2 * self._cache_bytes(tokens)
+        if free is None or most_rows * needed <= free:
             return most_rows
-        rows = max(1, free // (3 * needed))
+        rows = max(1, free // needed)
         if not self._told_of_memory:
             _log.warning("%d of %d prompts at once: more caches of %d tokens might not fit", rows, most_rows, tokens)
             self._told_of_memory = True

@@ -12,6 +12,7 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.utils import (
     handle_stop_sequences,
+    has_bos_prefix,
     normalize_gen_kwargs,
     postprocess_generated_text,
 )
@@ -245,9 +246,15 @@ class ExactLM(CheckedLM):
         yield None, sorted(others)
 
     def _encode(self, prompt: str) -> list[int]:
-        tokens, _ = self.tok_batch_encode([prompt], truncation=bool(self.truncation))
+        """Return the tokens of lm-eval's ``tok_batch_encode``, without its tensors, which take ten times as long."""
+        special: dict[str, bool] = {}
+        if has_bos_prefix(prompt, getattr(self.tokenizer, "bos_token", None)):
+            special["add_special_tokens"] = False
+        elif self.add_bos_token is not None:
+            special["add_special_tokens"] = self.add_bos_token
+        tokens: list[int] = self.tokenizer(prompt, truncation=bool(self.truncation), **special)["input_ids"]
         # An empty prompt still needs a token to continue from, as in lm-eval's loglikelihood.
-        return tokens[0].tolist() or [self.prefix_token_id]
+        return tokens or [self.prefix_token_id]
 
     def _settings(self, gen_kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the request's arguments with every default filled in; the end-of-text token is one of ``until``."""

@@ -1,16 +1,18 @@
 """What both adapters share: answers that are exact in a batch, and prompts that are never cut."""
 
+import json
 import logging
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.utils import (
-    Collator,
     handle_stop_sequences,
+    has_bos_prefix,
     normalize_gen_kwargs,
     postprocess_generated_text,
 )
@@ -20,9 +22,11 @@ from transformers import PreTrainedModel
 from copy_eval import __version__
 from copy_eval.checkpoint_fingerprint import fingerprint_model
 from copy_eval.errors import UserError, first_line
-from copy_eval.model_adapters.decoding import Answer, Run, StopRule, decode_greedily
+from copy_eval.model_adapters.decoding import Answer, PrefixRun, Run, StopRule, decode_greedily
 from copy_eval.model_adapters.drafting import Trust
 from copy_eval.model_adapters.loading import CheckedLM, stated_context
+from copy_eval.model_adapters.memory import free_memory
+from copy_eval.model_adapters.prefixes import find_families
 from copy_eval.over_context import refuse_over_context
 
 _log = logging.getLogger(__name__)
@@ -56,6 +60,19 @@ _PRESETS = {
 """Entries of a checkpoint's ``generation_config.json`` that leave plain greedy decoding besides."""
 
 
+_TOKENS_OF_A_PASS = 256
+"""Tokens of a prompt that take about as long as another pass; what prompts share must save more than it costs."""
+
+
+@dataclass
+class _Prefix:
+    """What the prompts of a batch and those of the next ones share."""
+
+    size: int
+    run: PrefixRun | None = None
+    """Behind the shared tokens; None before the first batch."""
+
+
 def _is_neutral(name: str, value: Any) -> bool:
     return name in _NEUTRAL or value in _OFF.get(name, ())
 
@@ -71,6 +88,9 @@ class ExactLM(CheckedLM):
 
     _batched = True
     """Whether prompts may share a batch."""
+
+    _shares_prefixes = False
+    """Whether runs are ``PrefixRun``."""
 
     refuses_over_context = True
     """Tells the tasks that no prompt is ever cut here."""
@@ -88,6 +108,7 @@ class ExactLM(CheckedLM):
             UserError: if an argument or the checkpoint is not usable.
         """
         self._most_rows: int | None = None
+        self._told_of_memory = False
         super().__init__(pretrained, **options)
         # The weights are read once more for it, so only the process that writes the results does it.
         self._weights_sha256 = fingerprint_model({"pretrained": pretrained, **options}) if self.rank == 0 else None
@@ -143,39 +164,97 @@ class ExactLM(CheckedLM):
             total=len(requests), disable=disable_tqdm or self.rank != 0, desc="Running generate_until requests"
         )
         refused: Counter[str] = Counter()
-        arguments = [(*request.args, self._encode(request.args[0]), request.task_name) for request in requests]
-        collator = Collator(
-            arguments,
-            sort_fn=lambda item: (-len(item[2]), item[0]),
-            group_by="gen_kwargs",
-            group_fn=lambda item: item[1],
-        )
-        texts: list[str] = []
-        for batch in collator.get_batched(n=self._rows_per_batch()):
-            settings = self._settings(batch[0][1])
-            answers = self._answer([item[2] for item in batch], settings)
-            for (prompt, gen_kwargs, _, task), answer in zip(batch, answers, strict=True):
-                if isinstance(answer, Answer):
-                    text = self._text_of(answer.tokens, settings["until"])
-                else:
-                    text = answer
-                    refused[task or "unnamed task"] += 1
-                texts.append(text)
-                self.cache_hook.add_partial("generate_until", (prompt, gen_kwargs), text)
-            progress.update(len(batch))
+        alike: dict[str, list[int]] = defaultdict(list)
+        for place, request in enumerate(requests):
+            alike[json.dumps(request.args[1], sort_keys=True, default=str)].append(place)
+        texts = [""] * len(requests)
+        most_rows = self._rows_per_batch()
+        for places in alike.values():
+            settings = self._settings(requests[places[0]].args[1])
+            prompts = [self._encode(requests[place].args[0]) for place in places]
+            for rows, answers in self._answer_all(prompts, settings, most_rows):
+                for row, answer in zip(rows, answers, strict=True):
+                    place = places[row]
+                    if isinstance(answer, Answer):
+                        texts[place] = self._text_of(answer.tokens, settings["until"])
+                    else:
+                        texts[place] = answer
+                        refused[requests[place].task_name or "unnamed task"] += 1
+                    self.cache_hook.add_partial("generate_until", requests[place].args, texts[place])
+                progress.update(len(rows))
         progress.close()
         for task, count in refused.items():
             _log.warning(
                 "%s: %d prompts with their answers exceed the model's context of %d tokens; they are not scored",
                 task, count, self.context_length,
             )  # fmt: skip
-        in_order: list[str] = collator.get_original(texts)
-        return in_order
+        return texts
+
+    def _answer_all(
+        self, prompts: Sequence[Sequence[int]], settings: dict[str, Any], most_rows: int
+    ) -> Iterator[tuple[Sequence[int], list[Answer | str]]]:
+        """Yield the places of a batch's prompts and their answers, or the refusals of those that exceed the context."""
+        for prefix, members in self._find_prefixes(prompts, settings, most_rows):
+            # The longest first, so that what exceeds the memory shows at once.
+            left = sorted(members, key=lambda place: -len(prompts[place]))
+            while left:
+                longest = len(prompts[left[0]]) + settings["max_gen_toks"]
+                rows = self._rows_within_memory(min(longest, self.context_length or longest), most_rows)
+                batch, left = left[:rows], left[rows:]
+                yield batch, self._answer([prompts[place] for place in batch], settings, prefix)
+
+    def _rows_within_memory(self, tokens: int, most_rows: int) -> int:
+        """Return how many rows of so many tokens share a batch: their caches may take half of the free memory.
+
+        A cache is in the memory twice while rows are selected or joined.
+        """
+        free, needed = free_memory(self.device), 2 * self._cache_bytes(tokens)
+        if free is None or most_rows * needed <= free:
+            return most_rows
+        rows = max(1, free // needed)
+        if not self._told_of_memory:
+            _log.warning("%d of %d prompts at once: more caches of %d tokens might not fit", rows, most_rows, tokens)
+            self._told_of_memory = True
+        return rows
+
+    def _cache_bytes(self, tokens: int) -> int:  # noqa: ARG002
+        """Return the bytes that a row of so many tokens keeps, as far as they matter."""
+        return 0
+
+    def _find_prefixes(
+        self, prompts: Sequence[Sequence[int]], settings: dict[str, Any], most_rows: int
+    ) -> Iterator[tuple[_Prefix | None, Sequence[int]]]:
+        """Yield prefixes that are worth being taken in once, with the places of their prompts; None for the others."""
+        context, most = self.context_length, settings["max_gen_toks"]
+
+        def gain(members: int, shared: int) -> float:
+            # One more pass, and the steps of the batch that is not full for it.
+            passes = 1 + most * (-members % most_rows) / most_rows
+            return (members - 1) * shared - _TOKENS_OF_A_PASS * passes
+
+        if not self._shares_prefixes or not self._is_plain(settings):
+            yield None, range(len(prompts))
+            return
+        fitting = [place for place, prompt in enumerate(prompts) if context is None or len(prompt) < context]
+        others = set(range(len(prompts))).difference(fitting)
+        for family in find_families([prompts[place] for place in fitting], gain):
+            members = [fitting[member] for member in family.members]
+            if len(members) == 1:
+                others.update(members)
+            else:
+                yield _Prefix(family.shared), members
+        yield None, sorted(others)
 
     def _encode(self, prompt: str) -> list[int]:
-        tokens, _ = self.tok_batch_encode([prompt], truncation=bool(self.truncation))
+        """Return the tokens of lm-eval's ``tok_batch_encode``, without its tensors, which take ten times as long."""
+        special: dict[str, bool] = {}
+        if has_bos_prefix(prompt, getattr(self.tokenizer, "bos_token", None)):
+            special["add_special_tokens"] = False
+        elif self.add_bos_token is not None:
+            special["add_special_tokens"] = self.add_bos_token
+        tokens: list[int] = self.tokenizer(prompt, truncation=bool(self.truncation), **special)["input_ids"]
         # An empty prompt still needs a token to continue from, as in lm-eval's loglikelihood.
-        return tokens[0].tolist() or [self.prefix_token_id]
+        return tokens or [self.prefix_token_id]
 
     def _settings(self, gen_kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the request's arguments with every default filled in; the end-of-text token is one of ``until``."""
@@ -184,13 +263,17 @@ class ExactLM(CheckedLM):
         settings["until"] = handle_stop_sequences(settings["until"], eos=eos)
         return settings
 
-    def _answer(self, prompts: Sequence[Sequence[int]], settings: dict[str, Any]) -> list[Answer | str]:
+    def _answer(
+        self, prompts: Sequence[Sequence[int]], settings: dict[str, Any], prefix: _Prefix | None = None
+    ) -> list[Answer | str]:
         """Return an answer a prompt, or the refusal of those that exceed the context."""
         context = self.context_length
         most = settings["max_gen_toks"]
         limits = [most if context is None else min(most, context - len(prompt)) for prompt in prompts]
         fitting = [row for row, limit in enumerate(limits) if limit > 0]
-        decode = self._decode_greedily if self._is_plain(settings) else self._decode_with_transformers
+        decode: Callable[..., list[Answer]] = self._decode_with_transformers
+        if self._is_plain(settings):
+            decode = self._decode_greedily if prefix is None else partial(self._decode_behind, prefix=prefix)
         answers: dict[int, Answer] = {}
         if fitting:
             decoded = self._within_memory(
@@ -259,6 +342,20 @@ class ExactLM(CheckedLM):
         with self._autocast():
             stop_rule = self._stop_rule(settings["until"])
             return decode_greedily(self._new_run(max(limits)), prompts, limits, stop_rule, self._trust)
+
+    def _decode_behind(
+        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], settings: dict[str, Any], prefix: _Prefix
+    ) -> list[Answer]:
+        """Decode prompts that share a prefix, which only the first batch of them takes in."""
+        with self._autocast():
+            if prefix.run is None:
+                run = cast(PrefixRun, self._new_run(max(limits)))
+                with torch.no_grad():
+                    run.feed([prompts[0][: prefix.size]], [[]])
+                prefix.run = run
+            prefix.run.restart(len(prompts))
+            stop_rule = self._stop_rule(settings["until"])
+            return decode_greedily(prefix.run, prompts, limits, stop_rule, self._trust, seen=prefix.size)
 
     def _decode_with_transformers(
         self, prompts: Sequence[Sequence[int]], limits: Sequence[int], settings: dict[str, Any]

@@ -77,6 +77,13 @@ class Run(Protocol):
         """Go on with these rows only, and of their last drafts with the first ``accepted`` tokens."""
 
 
+class PrefixRun(Run, Protocol):
+    """A run that takes in what several prompts share once; each batch of them goes on from there."""
+
+    def restart(self, rows: int) -> None:
+        """Go back to behind the tokens of the first ``feed``, which had one row, and go on with copies of that."""
+
+
 class StopRule:
     """Says where an answer ends, by the rule of lm-eval's ``hf``.
 
@@ -127,9 +134,9 @@ class Answer:
 class _Row:
     """One prompt on its way to its answer."""
 
-    def __init__(self, prompt: Sequence[int], limit: int, stop_rule: StopRule, trust: Trust | None) -> None:
+    def __init__(self, prompt: Sequence[int], seen: int, limit: int, stop_rule: StopRule, trust: Trust | None) -> None:
         self.answer = Answer([])
-        self.unseen: Sequence[int] = prompt
+        self.unseen = prompt[seen:]
         self.draft: list[int] = []
         self._rest: list[int] = []  # what the run left out of the last draft, and still holds
         self._limit, self._stop_rule = limit, stop_rule
@@ -177,20 +184,22 @@ def decode_greedily(
     limits: Sequence[int],
     stop_rule: StopRule,
     trust: Trust | None = None,
+    seen: int = 0,
 ) -> list[Answer]:
     """Decode a batch: at each step the most likely token.
 
     Args:
-        run: a fresh run of the model.
+        run: a run of the model: a fresh one, or one that has been restarted behind what the prompts share.
         prompts: token ids, at least one a prompt.
         limits: the most tokens each answer may have, at least 1.
         stop_rule: says when an answer has ended before that.
         trust: what the answers before have taught about drafts; None to decode without any.
+        seen: the number of tokens at the beginning of each prompt that the run has taken in; each prompt has more.
 
     Returns:
         An answer a prompt, in the same order.
     """
-    rows = [_Row(prompt, limit, stop_rule, trust) for prompt, limit in zip(prompts, limits, strict=True)]
+    rows = [_Row(prompt, seen, limit, stop_rule, trust) for prompt, limit in zip(prompts, limits, strict=True)]
     answers = [row.answer for row in rows]
     while True:
         takes_drafts = run.takes_drafts

@@ -7,6 +7,34 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache
 
+TOKENS_AT_ONCE = 8192
+"""Rows times tokens of a pass at most. A pass needs some ten times the widest layer for each of them, and nothing else
+that grows with a prompt but the cache."""
+
+PAIRS_AT_ONCE = 2**26
+"""Rows times tokens times slots of a pass at most: an attention mask has a number for each, 256 MiB in float32."""
+
+_SHORTEST = 64
+"""Tokens that may always go into a pass."""
+
+
+def count_at_once(slots: int) -> int:
+    """Return how many tokens, of all rows together, may go into a pass over so many slots."""
+    return max(_SHORTEST, min(TOKENS_AT_ONCE, PAIRS_AT_ONCE // slots))
+
+
+def split_rows(rows: int, width: int, at_once: int) -> list[range]:
+    """Divide rows evenly into passes of at most ``at_once`` tokens, or of one row where that has more.
+
+    Args:
+        rows: how many there are.
+        width: tokens of each.
+        at_once: see above.
+    """
+    passes = -(-rows // max(1, at_once // width))
+    size = -(-rows // passes)
+    return [range(start, min(rows, start + size)) for start in range(0, rows, size)]
+
 
 class CachedModel:
     """A causal language model of transformers, called with a cache."""
@@ -24,19 +52,28 @@ class CachedModel:
         self.device = device
 
     def __call__(
-        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Cache | None, last: int
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        positions: torch.Tensor,
+        cache: Cache | None,
+        columns: Sequence[int],
     ) -> tuple[torch.Tensor, Cache]:
-        """Return the logits in the last columns [row, column, vocab], and the cache.
+        """Return the logits in some columns [row, column, vocab], and the cache.
 
         Args:
             ids: [row, column].
             mask: [row, slot], of what the cache holds and the new columns.
             positions: [row, column].
             cache: of the tokens before; None lets the model make one.
-            last: the number of columns.
+            columns: whose logits are read, in ascending order; those of the others are not computed, if the model can
+                leave them out.
         """
-        options = {"attention_mask": mask, "position_ids": positions, "logits_to_keep": last}
-        if self._cache_name == "cache_params" and ids.shape[1] == 1:
+        width = ids.shape[1]
+        at_the_end = list(columns) == list(range(width - len(columns), width))
+        kept = len(columns) if at_the_end else torch.tensor(columns, device=ids.device)
+        options: dict[str, Any] = {"attention_mask": mask, "position_ids": positions, "logits_to_keep": kept}
+        if self._cache_name == "cache_params" and width == 1:
             options["attention_mask"] = None  # no layer has slots, and a single token no padding
         output = self._model(
             input_ids=ids,
@@ -44,7 +81,8 @@ class CachedModel:
             **{self._cache_name: cache},
             **{name: options[name] for name in self._options},
         )
-        return output.logits[:, -last:], getattr(output, self._cache_name)
+        logits = output.logits
+        return logits if logits.shape[1] == len(columns) else logits[:, columns], getattr(output, self._cache_name)
 
     def from_the_start(self, tokens: Sequence[int]) -> torch.Tensor:
         """Return the logits after each token of a text [token, vocab], which goes through the model as a whole."""

@@ -7,7 +7,7 @@ import torch
 
 from copy_eval.model_adapters.caches import CachedRows, growing_cache, join
 from copy_eval.model_adapters.drafting import width_filled
-from copy_eval.model_adapters.forward import CachedModel, most_likely
+from copy_eval.model_adapters.forward import CachedModel, count_at_once, most_likely, split_rows
 
 _SHARE = 0.5
 """Of rows times drafted columns, what drafts must fill: a pass of their own takes them in."""
@@ -24,19 +24,25 @@ class HybridRun:
     begins with the model's choice. It moves on a copy of the row, which takes the row's place if the whole draft
     stands; if not, the row takes in the part that stands with its next tokens.
 
+    Where all rows together have too many tokens for a pass, some rows go at a time, and a row that has too many by
+    itself goes in stretches.
+
     A model with a cache of its own kind goes through this run too, without drafts.
     """
 
-    def __init__(self, model: CachedModel, pad_token: int, takes_drafts: bool) -> None:
+    def __init__(self, model: CachedModel, pad_token: int, takes_drafts: bool, in_stretches: bool = True) -> None:
         """Begin a batch.
 
         Args:
             model: any; with drafts, one whose cache ``growing_cache`` knows.
             pad_token: what to pad with.
             takes_drafts: see ``Run``.
+            in_stretches: whether a long text may go in by several passes, in a model that also takes drafts.
         """
         self._model, self._pad_token, self._takes_drafts = model, pad_token, takes_drafts
+        self._in_stretches = takes_drafts and in_stretches
         self._cached: CachedRows | None = None
+        self._prefix: CachedRows | None = None
         self._again: list[Sequence[int]] = []  # each row's tokens that stand and are not in its state
         self._drafts: dict[int, Sequence[int]] = {}  # what was taken in of each row's draft
         self._after: CachedRows | None = None  # those rows behind their drafts
@@ -53,7 +59,7 @@ class HybridRun:
     def logits(self, tokens: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Do what ``feed`` does; return each row's logits [choice, vocab]."""
         if self._cached is None:
-            logits = self._take_in_prompts(tokens)
+            self._cached, logits = self._take_in_prompts(tokens)
         else:
             logits = self._take_in([[*part, *row] for part, row in zip(self._again, tokens, strict=True)])
         self._again = [[] for _ in tokens]
@@ -63,38 +69,55 @@ class HybridRun:
                 logits[row] = torch.cat([logits[row], more])
         return logits
 
-    def _take_in_prompts(self, prompts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+    def _take_in_prompts(self, prompts: Sequence[Sequence[int]]) -> tuple[CachedRows, list[torch.Tensor]]:
+        """Return the rows behind their prompts, and the logits after each."""
         lengths, device = list(map(len, prompts)), self._model.device
         width = max(lengths)
+        at_once = count_at_once(width)
         cached = CachedRows(growing_cache(self._model.config), lengths, width)
+        if len(prompts) == 1 and self._in_stretches:
+            cached.lengths, cached.slots = [0], 0
+            return cached, list(self._move_on(cached, prompts, 1))
+        if len(prompts) > 1 and self._takes_drafts and len(prompts) * width > at_once:
+            passes = split_rows(len(prompts), width, at_once)
+            parts = [self._take_in_prompts([prompts[row] for row in rows]) for rows in passes]
+            return join([part for part, _ in parts], range(len(prompts))), [row for _, found in parts for row in found]
         ids = torch.tensor([[self._pad_token] * (width - len(row)) + list(row) for row in prompts], device=device)
         mask = cached.mask(0, device)
-        logits, cached.cache = self._model(ids, mask, (mask.cumsum(dim=1) - 1).clamp(min=0), cached.cache, 1)
-        self._cached = cached
-        return list(logits)
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        logits, cached.cache = self._model(ids, mask, positions, cached.cache, [width - 1])
+        return cached, list(logits)
 
     def _take_in(self, tokens: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Take in each row's tokens; return the logits after the last."""
         assert self._cached is not None
         sizes = sorted({len(row) for row in tokens})
         if len(sizes) == 1:
-            return list(self._pass(self._cached, tokens, 1))
+            return list(self._move_on(self._cached, tokens, 1))
         groups = [[place for place, row in enumerate(tokens) if len(row) == size] for size in sizes]
         parts = [self._cached.select(rows) for rows in groups]
-        logits = [self._pass(part, [tokens[row] for row in rows], 1) for part, rows in zip(parts, groups, strict=True)]
+        logits = [
+            self._move_on(part, [tokens[row] for row in rows], 1) for part, rows in zip(parts, groups, strict=True)
+        ]
         order = _places([row for rows in groups for row in rows])
         self._cached = join(parts, order)
         return list(torch.cat(logits)[order])
 
-    def _pass(self, cached: CachedRows, tokens: Sequence[Sequence[int]], last: int) -> torch.Tensor:
+    def _move_on(self, cached: CachedRows, tokens: Sequence[Sequence[int]], last: int) -> torch.Tensor:
         """Move these rows on by equally many tokens each; return the logits after the last of them."""
         width, device = len(tokens[0]), self._model.device
-        starts = torch.tensor(cached.lengths, device=device)[:, None]
-        ids, mask = torch.tensor([list(row) for row in tokens], device=device), cached.mask(width, device)
-        logits, cached.cache = self._model(ids, mask, starts + torch.arange(width, device=device), cached.cache, last)
-        cached.lengths = [length + width for length in cached.lengths]
-        cached.slots += width
-        return logits
+        stretch = max(1, count_at_once(cached.slots + width) // len(tokens)) if self._in_stretches else width
+        logits = []
+        for start in range(0, width, stretch):
+            size = min(stretch, width - start)
+            ids = torch.tensor([list(row[start : start + size]) for row in tokens], device=device)
+            positions = torch.tensor(cached.lengths, device=device)[:, None] + torch.arange(size, device=device)
+            columns = range(max(0, width - last - start), size) or range(size - 1, size)
+            found, cached.cache = self._model(ids, cached.mask(size, device), positions, cached.cache, columns)
+            logits.append(found)
+            cached.lengths = [length + size for length in cached.lengths]
+            cached.slots += size
+        return torch.cat(logits, dim=1)[:, -last:]
 
     def _check(self, drafts: Sequence[Sequence[int]], choices: Sequence[Sequence[int]]) -> dict[int, torch.Tensor]:
         """Let copies of the rows take in drafts of one length that begin rightly; return their logits by row."""
@@ -105,7 +128,19 @@ class HybridRun:
             return {}
         self._drafts = {row: draft[:width] for row, draft in enumerate(good) if len(draft) >= width}
         self._after = self._cached.select(list(self._drafts))
-        return dict(zip(self._drafts, self._pass(self._after, list(self._drafts.values()), width), strict=True))
+        return dict(zip(self._drafts, self._move_on(self._after, list(self._drafts.values()), width), strict=True))
+
+    def bytes_of_row(self) -> tuple[int, int]:
+        """Return what a row takes: bytes for each token, and those of its states."""
+        assert self._cached is not None
+        return self._cached.bytes_of_row()
+
+    def restart(self, rows: int) -> None:
+        """Go back to behind the tokens of the first ``feed``, which had one row, and go on with copies of that."""
+        self._prefix = self._prefix or self._cached
+        assert self._prefix is not None
+        self._cached = self._prefix.select([0] * rows)
+        self._again, self._drafts, self._after = [[] for _ in range(rows)], {}, None
 
     def keep(self, rows: Sequence[int], accepted: Sequence[int]) -> None:
         """Go on with these rows only, and of their last drafts with the first ``accepted`` tokens."""

@@ -65,6 +65,8 @@ class MambaLM(ExactLM):
         self._use_kernels, self._is_hf = use_kernels, is_hf
         self._mixed_precision = options.get("mixed_precision_dtype")
         super().__init__(pretrained, **options)
+        # mamba-ssm's kernels go on from a state by one token only.
+        self._shares_prefixes = find_state_space_model(self.model) is not None
 
     @property
     def context_length(self) -> int | None:

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 import torch
 
 from copy_eval.model_adapters.drafting import width_filled
+from copy_eval.model_adapters.forward import TOKENS_AT_ONCE
 from copy_eval.model_adapters.mamba_forward import States, StateSpaceModel, empty_states, logits_of, take_in
-
-TOKENS_AT_ONCE = 8192
-"""Rows times tokens that are taken in at once, which bounds the memory."""
 
 _SHORTEST = 64
 """Tokens of a row that are taken in at once, however many rows there are."""
@@ -37,6 +35,7 @@ class MambaRun:
     def __init__(self, model: StateSpaceModel, device: torch.device) -> None:
         self._model, self._device = model, device
         self._states: States = []
+        self._prefix: States = []
         self._again: list[Sequence[int]] = []  # each row's tokens that stand and are not in its state
 
     @property
@@ -113,6 +112,12 @@ class MambaRun:
         hidden, after = take_in(self._model, ids, _rows_of(self._states, index), lengths)
         self._states = _put_rows(self._states, index, after)
         return hidden
+
+    def restart(self, rows: int) -> None:
+        """Go back to behind the tokens of the first ``feed``, which had one row, and go on with copies of that."""
+        self._prefix = self._prefix or self._states
+        self._states = _rows_of(self._prefix, torch.zeros(rows, dtype=torch.long, device=self._device))
+        self._again = [[] for _ in range(rows)]
 
     def keep(self, rows: Sequence[int], accepted: Sequence[int]) -> None:
         """Go on with these rows only, and of their last drafts with the first ``accepted`` tokens."""

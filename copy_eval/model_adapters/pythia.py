@@ -15,7 +15,7 @@ from copy_eval.model_adapters.decoding import Answer, Run
 from copy_eval.model_adapters.forward import CachedModel
 from copy_eval.model_adapters.hybrid import HybridRun
 from copy_eval.model_adapters.rope import find_changing_rope
-from copy_eval.model_adapters.self_test import FAILURES, Capabilities, LogitsRun, find_capabilities
+from copy_eval.model_adapters.self_test import FAILURES, Capabilities, find_capabilities
 
 _log = logging.getLogger(__name__)
 
@@ -47,12 +47,15 @@ class PythiaLM(ExactLM):
         self._rope = find_changing_rope(self._cached_model.config)
         self._capabilities = self._test_itself()
         self._batched = self._capabilities.batched
+        self._bytes_of_token, self._bytes_of_states = self._measure_cache()
+        # Both need a pass of several tokens behind a cache.
+        self._shares_prefixes = self._capabilities.drafted and self._rope is None
         if not self._capabilities.drafted:
             self._trust = None
 
     def _test_itself(self) -> Capabilities:
         longest = int(self.max_length) if self._rope is None else min(int(self.max_length), self._rope.length)
-        text = self.tok_encode(_TEST_TEXT, add_special_tokens=False) or [self.prefix_token_id]
+        text = self._test_tokens()
         config = self._cached_model.config
         # What a cache of another kind chooses among its slots, such as a sparse attention, shows in long texts only.
         known = growing_cache(config) is not None
@@ -61,9 +64,8 @@ class PythiaLM(ExactLM):
         drafts = self._trust is not None
         with self._autocast():
             found = find_capabilities(
-                self._cached_model, self._new_batch, text, longest,
-                batches=known and not by_slots, drafts=known and drafts,
-            )  # fmt: skip
+                self._cached_model, self._new_batch, text, longest, batches=known and not by_slots, drafts=known
+            )
         if not found.stepwise:
             self._try_generate(text[: max(1, min(longest, 8) - 2)])
             _log.warning(
@@ -92,12 +94,28 @@ class PythiaLM(ExactLM):
                 f"({type(error).__name__}: {first_line(error)})"
             ) from error
 
-    def _new_batch(self, takes_drafts: bool) -> LogitsRun:
+    @torch.no_grad()
+    def _measure_cache(self) -> tuple[int, int]:
+        """Return the bytes that a row keeps for each token, and those of its states; 0 for a cache of another kind."""
+        if not self._capabilities.stepwise or growing_cache(self._cached_model.config) is None:
+            return 0, 0
+        run = self._new_batch(False)
+        with self._autocast():
+            run.feed([self._test_tokens()[:4]], [[]])
+        return run.bytes_of_row()
+
+    def _cache_bytes(self, tokens: int) -> int:
+        return self._bytes_of_token * tokens + self._bytes_of_states
+
+    def _test_tokens(self) -> list[int]:
+        return self.tok_encode(_TEST_TEXT, add_special_tokens=False) or [self.prefix_token_id]
+
+    def _new_batch(self, takes_drafts: bool) -> AttentionRun | HybridRun:
         model, pad_token = self._cached_model, self.tokenizer.pad_token_id
         cache = growing_cache(model.config)
         if cache is None or is_recurrent(cache):
-            return HybridRun(model, pad_token, takes_drafts and cache is not None)
-        return AttentionRun(model, pad_token, self.context_length, takes_drafts)
+            return HybridRun(model, pad_token, takes_drafts and cache is not None, in_stretches=self._rope is None)
+        return AttentionRun(model, pad_token, self.context_length, takes_drafts, in_stretches=self._rope is None)
 
     def _get_config(self, pretrained: str, **options: Any) -> None:
         if self._state_spaces:

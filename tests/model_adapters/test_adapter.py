@@ -148,6 +148,15 @@ def test_a_preset_stop_string_ends_an_answer(preset_model):
     assert stop in model.tok_decode(ended.tokens[-1:])
 
 
+@pytest.mark.parametrize("add_bos_token", [None, True, False])
+def test_a_prompt_has_the_tokens_that_lm_eval_gives_it(add_bos_token, neox_folder):
+    model = PythiaLM(pretrained=str(neox_folder), device="cpu", add_bos_token=add_bos_token)
+    model.tokenizer.bos_token = "<|endoftext|>"
+    for prompt in (*PROMPTS, "<|endoftext|>the cat"):
+        assert model._encode(prompt) == model.tok_batch_encode([prompt])[0][0].tolist()
+    assert model._encode("") == [model.prefix_token_id]
+
+
 def test_lm_eval_answers_from_its_own_cache_the_second_time(folder, expected, tmp_path, monkeypatch):
     assert evaluate(folder, use_cache=str(tmp_path / "cache")) == expected
     monkeypatch.setattr(MambaRun, "feed", None)

@@ -16,10 +16,14 @@ from transformers import (
 
 from copy_eval.errors import UserError
 from copy_eval.model_adapters import decoding
+from copy_eval.model_adapters.attention import AttentionRun
 from copy_eval.model_adapters.decoding import StopRule
 from copy_eval.model_adapters.drafting import Trust
+from copy_eval.model_adapters.hybrid import HybridRun
 from copy_eval.model_adapters.mamba import MambaLM
+from copy_eval.model_adapters.mamba_run import MambaRun
 from copy_eval.model_adapters.pythia import PythiaLM
+from copy_eval.over_context import is_over_context
 from tests.model_adapters.architectures import CONFIGS, build_model
 from tests.model_adapters.support import MAMBA1, MAMBA2, PROMPTS, VOCAB, answer, assert_same_answers, logits_after_each
 
@@ -268,6 +272,134 @@ def test_a_batch_whose_drafts_are_right_takes_one_pass_or_with_states_two(name, 
     answer(model, until=[], max_gen_toks=16)
 
     assert len(passes) == most
+
+
+BOOK = "James Smith: 6093237777\nMary Lopez: 8323456789\n\n"
+RELATED = [
+    BOOK + "James Smith:", BOOK + "Mary Lopez:", BOOK + "Mary Lopez:", BOOK + "Anna Brown, whom nobody knows:",
+    BOOK, BOOK + "M", "the cat sat on the mat, the cat sat on", "the dog sat on the mat, the dog sat on", "a", "a",
+    "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15", "the",
+]  # fmt: skip
+"""Questions about one book, two of them the same, and the book alone; a shared token; no shared token."""
+
+
+@pytest.fixture
+def restarts(monkeypatch):
+    """Let prompts share any prefix, if only a token; return how many rows began behind one, batch by batch."""
+    monkeypatch.setattr("copy_eval.model_adapters.adapter._TOKENS_OF_A_PASS", 0)
+    counts = []
+    for run in (AttentionRun, HybridRun, MambaRun):
+
+        def counted(self, rows, restart=run.restart):
+            counts.append(rows)
+            restart(self, rows)
+
+        monkeypatch.setattr(run, "restart", counted)
+    return counts
+
+
+@pytest.fixture
+def short_stretches(monkeypatch):
+    """Let few tokens go into a pass."""
+    for module in ("forward", "mamba_run"):
+        monkeypatch.setattr(f"copy_eval.model_adapters.{module}.TOKENS_AT_ONCE", 7)
+        monkeypatch.setattr(f"copy_eval.model_adapters.{module}._SHORTEST", 5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+@pytest.mark.parametrize("spoil", ["nowhere", "at once", "anywhere"])
+def test_a_prefix_that_is_taken_in_once_leaves_the_answers_as_they_are(
+    spoil, batch_size, drafted, undrafted, monkeypatch, restarts
+):
+    monkeypatch.setattr(undrafted, "_shares_prefixes", False)
+    expected = answer(undrafted, RELATED, until=[], max_gen_toks=16)
+    assert not restarts
+    drafted.batch_size_per_gpu = batch_size
+    draft_from(whole_texts(undrafted, RELATED), SPOILS[spoil], monkeypatch)
+
+    texts = answer(drafted, RELATED, until=[], max_gen_toks=16)
+
+    assert_same_answers(undrafted, RELATED, texts, expected)
+    assert sum(restarts) >= 8
+    assert max(restarts) == min(batch_size, 6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_without_drafts_a_prefix_is_shared_too(batch_size, checkpoint, undrafted, monkeypatch, restarts):
+    kind, folder = checkpoint
+    expected = answer(HFLM(str(folder), dtype="float32", device="cpu"), RELATED) if kind is PythiaLM else None
+    monkeypatch.setattr(undrafted, "batch_size_per_gpu", batch_size)
+
+    texts = answer(undrafted, RELATED)
+
+    assert sum(restarts) >= 8
+    monkeypatch.setattr(undrafted, "_shares_prefixes", False)
+    assert_same_answers(undrafted, RELATED, texts, answer(undrafted, RELATED))
+    if expected is not None:
+        assert_same_answers(undrafted, RELATED, texts, expected)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+@pytest.mark.parametrize("shares", [True, False])
+def test_prompts_that_go_in_by_stretches_have_the_same_answers(
+    shares, batch_size, drafted, undrafted, monkeypatch, restarts, request
+):
+    monkeypatch.setattr(undrafted, "_shares_prefixes", False)
+    monkeypatch.setattr(drafted, "_shares_prefixes", shares)
+    expected = answer(undrafted, RELATED, until=[], max_gen_toks=16)
+    request.getfixturevalue("short_stretches")
+    drafted.batch_size_per_gpu = batch_size
+
+    texts = answer(drafted, RELATED, until=[], max_gen_toks=16)
+
+    assert_same_answers(undrafted, RELATED, texts, expected)
+    assert bool(restarts) is shares
+
+
+@pytest.mark.usefixtures("short_stretches")
+@pytest.mark.parametrize("name", ["llama", "bamba"])
+def test_no_pass_has_more_tokens_than_go_at_once_and_logits_are_computed_where_they_are_read(name, tokenizer):
+    network = build_model(name)
+    model = PythiaLM(pretrained=network, tokenizer=tokenizer, batch_size=3, draft=False)
+    sizes, columns = [], []
+    network.get_input_embeddings().register_forward_pre_hook(lambda _, ids: sizes.append(ids[0].numel()))
+    network.get_output_embeddings().register_forward_pre_hook(lambda _, hidden: columns.append(hidden[0].shape[1]))
+
+    answer(model, RELATED)
+
+    assert max(sizes) == 7
+    assert max(columns) == 1
+
+
+@pytest.mark.usefixtures("short_stretches")
+def test_a_rope_that_changes_with_the_length_takes_each_prompt_as_a_whole(tokenizer, restarts):
+    network = build_model("longrope")
+    model = PythiaLM(pretrained=network, tokenizer=tokenizer, batch_size=1, max_length=256)
+    sizes = []
+    network.get_input_embeddings().register_forward_pre_hook(lambda _, ids: sizes.append(ids[0].numel()))
+
+    answer(model, RELATED)
+
+    assert max(sizes) >= max(len(tokenizer.encode(prompt)) for prompt in RELATED)
+    assert not restarts
+
+
+def test_a_prefix_that_is_not_worth_a_pass_is_not_shared(neox_folder, monkeypatch):
+    model = PythiaLM(pretrained=str(neox_folder), device="cpu", batch_size=2)
+    monkeypatch.setattr(AttentionRun, "restart", None)
+
+    assert answer(model, RELATED[:2]) == [*answer(model, RELATED[:1]), *answer(model, RELATED[1:2])]
+
+
+def test_a_prompt_over_the_context_shares_nothing(neox_folder, restarts):
+    model = PythiaLM(pretrained=str(neox_folder), device="cpu", batch_size=4)
+    long = BOOK * 4
+
+    texts = answer(model, [long + "Mary", long + "James", *RELATED])
+
+    assert texts[2:] == answer(model, RELATED)
+    assert [is_over_context(text) for text in texts[:3]] == [True, True, False]
+    assert max(restarts) <= 4
 
 
 def test_a_batch_that_exceeds_the_memory_is_halved_once_and_for_all(neox_folder, monkeypatch, caplog):

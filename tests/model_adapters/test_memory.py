@@ -1,0 +1,53 @@
+"""How many rows share a batch follows from the free memory and from what a cache takes, before anything runs."""
+
+import pytest
+import torch
+
+from copy_eval.model_adapters.memory import free_memory
+from copy_eval.model_adapters.pythia import PythiaLM
+from copy_eval.runs.architecture import describe
+from tests.model_adapters.architectures import build_model
+from tests.model_adapters.support import PROMPTS, answer
+
+
+@pytest.mark.parametrize("name", ["llama", "bamba", "qwen3_next", "lfm2"])
+def test_a_cache_is_as_large_as_the_config_says(name, tokenizer):
+    network = build_model(name)
+    counted = describe(network.config.to_dict(), state_spaces=False, source=name, dtype="float32")
+    model = PythiaLM(pretrained=network, tokenizer=tokenizer)
+    assert [model._cache_bytes(tokens) for tokens in (10, 1000)] == [counted.cache_bytes(n) for n in (10, 1000)]
+
+
+@pytest.mark.parametrize("name", ["llama", "bamba"])
+def test_batches_have_the_rows_whose_caches_fit_half_of_the_free_memory(name, tokenizer, monkeypatch, caplog):
+    model = PythiaLM(pretrained=build_model(name), tokenizer=tokenizer, batch_size=7)
+    expected = answer(model, PROMPTS)
+    longest = max(len(tokenizer.encode(prompt)) for prompt in PROMPTS) + 12
+    monkeypatch.setattr(
+        "copy_eval.model_adapters.adapter.free_memory", lambda _: 2 * 2 * model._cache_bytes(longest) + 1
+    )
+    sizes, decode = [], model._decode_greedily
+
+    def note(prompts, limits, settings):
+        sizes.append(len(prompts))
+        return decode(prompts, limits, settings)
+
+    monkeypatch.setattr(model, "_decode_greedily", note)
+
+    assert answer(model, PROMPTS) == expected
+    assert sizes[0] == 2
+    assert sum(sizes) == len(PROMPTS)
+    assert max(sizes) > 2, "shorter prompts have smaller caches"
+    assert caplog.text.count(f"2 of 7 prompts at once: more caches of {longest} tokens might not fit") == 1
+
+
+def test_a_prompt_for_whose_cache_no_memory_seems_to_be_left_is_tried_alone(tokenizer, monkeypatch):
+    model = PythiaLM(pretrained=build_model("llama"), tokenizer=tokenizer, batch_size=7)
+    expected = answer(model, PROMPTS)
+    monkeypatch.setattr("copy_eval.model_adapters.adapter.free_memory", lambda _: 0)
+    assert answer(model, PROMPTS) == expected
+
+
+def test_a_device_that_says_nothing_of_its_memory_sets_no_limit():
+    assert free_memory(torch.device("meta")) is None
+    assert free_memory(torch.device("cpu")) > 2**20

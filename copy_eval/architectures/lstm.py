@@ -70,7 +70,7 @@ class LSTMPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
+        super()._init_weights(module)  # type: ignore[no-untyped-call]
         if isinstance(module, nn.LSTM):
             for name, parameter in module.named_parameters():
                 if not getattr(parameter, "_is_hf_initialized", False):
@@ -88,7 +88,7 @@ class LSTMModel(LSTMPreTrainedModel):
         self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList([_Layer(config.hidden_size) for _ in range(config.num_hidden_layers)])
         self.norm = nn.RMSNorm(config.hidden_size)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def forward(
         self,
@@ -131,7 +131,7 @@ class LSTMForCausalLM(LSTMPreTrainedModel, GenerationMixin):
         super().__init__(config)
         self.model = LSTMModel(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:

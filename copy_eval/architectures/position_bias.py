@@ -68,7 +68,7 @@ class PositionBiasModel(LlamaModel):
 
     def __init__(self, config: PositionBiasConfig) -> None:
         super().__init__(config)
-        self.rotary_emb = _NoRotation(config.head_dim)
+        self.rotary_emb: Any = _NoRotation(config.hidden_size // config.num_attention_heads)
 
     def forward(
         self,
@@ -89,10 +89,7 @@ class PositionBiasModel(LlamaModel):
         mask = position_bias(kind, heads, queries, slots, inputs_embeds.device)[None]
         if attention_mask is not None and not attention_mask.all():
             # Padding sees itself: with nothing to see, half precision has no finite softmax.
-            itself = (
-                torch.arange(slots, device=mask.device)
-                == torch.arange(slots - queries, slots, device=mask.device)[:, None]
-            )
+            itself = torch.eye(slots, dtype=torch.bool, device=mask.device)[slots - queries :]
             hidden = (attention_mask == 0)[:, None, None, :] & ~itself
             mask = mask.masked_fill(hidden, torch.finfo(mask.dtype).min)
         dtype = inputs_embeds.dtype
@@ -117,4 +114,4 @@ class PositionBiasForCausalLM(LlamaForCausalLM):
     def __init__(self, config: PositionBiasConfig) -> None:
         super().__init__(config)
         self.model = PositionBiasModel(config)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""``copy-eval train``: trains small models from scratch on synthetic tasks, and goes on where an earlier run stopped."""
+"""``copy-eval train``: trains small models on synthetic tasks, and goes on where an earlier run stopped."""
 
 import argparse
 import sys

@@ -9,7 +9,7 @@ RoPE as it is, NoPE as SmolLM3 has it (a Llama whose layers may leave the rotati
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from transformers import (
@@ -28,13 +28,12 @@ from transformers import (
 
 from copy_eval.architectures import LSTMConfig, LSTMForCausalLM, PositionBiasConfig, PositionBiasForCausalLM
 from copy_eval.training.alphabet_tokenizer import END_OF_TEXT_ID, VOCABULARY_SIZE
-
-Size = Literal["cpu", "paper"]
+from copy_eval.training.experiment import Size
 
 CONTEXT = 4096
 """Tokens that a Transformer takes: more than any task of ours asks for."""
 
-_TOKENS = {
+_TOKENS: dict[str, Any] = {
     "vocab_size": VOCABULARY_SIZE,
     "bos_token_id": END_OF_TEXT_ID,
     "eos_token_id": END_OF_TEXT_ID,
@@ -42,23 +41,23 @@ _TOKENS = {
     "tie_word_embeddings": True,
 }
 
-_TRANSFORMER = {
+_TRANSFORMER: dict[Size, dict[str, Any]] = {
     "cpu": {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 8, "intermediate_size": 344},
     "paper": {"hidden_size": 1024, "num_hidden_layers": 12, "num_attention_heads": 16, "intermediate_size": 2816},
 }
-_MAMBA = {
+_MAMBA: dict[Size, dict[str, Any]] = {
     "cpu": {"hidden_size": 128, "num_hidden_layers": 7},
     "paper": {"hidden_size": 1024, "num_hidden_layers": 24},
 }
-_MAMBA2 = {
+_MAMBA2: dict[Size, dict[str, Any]] = {
     "cpu": {"hidden_size": 128, "num_hidden_layers": 7, "num_heads": 8, "head_dim": 32, "state_size": 64},
     "paper": {"hidden_size": 1024, "num_hidden_layers": 24, "num_heads": 32, "head_dim": 64, "state_size": 128},
 }
-_LSTM = {
+_LSTM: dict[Size, dict[str, Any]] = {
     "cpu": {"hidden_size": 224, "num_hidden_layers": 2},
     "paper": {"hidden_size": 1568, "num_hidden_layers": 8},
 }
-_HYBRID = {
+_HYBRID: dict[Size, dict[str, Any]] = {
     "cpu": {
         "hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 8, "intermediate_size": 248,
         "attn_layer_indices": [2], "mamba_n_heads": 8, "mamba_d_state": 64,
@@ -150,7 +149,7 @@ def _build_lstm(size: Size) -> PreTrainedModel:
 
 
 def _build_hybrid(size: Size) -> PreTrainedModel:
-    shape: dict[str, Any] = _HYBRID[size]
+    shape = _HYBRID[size]
     config = BambaConfig(
         **_TOKENS,
         **shape,

@@ -20,7 +20,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
@@ -29,7 +29,8 @@ from copy_eval.runs.yaml_values import Place, Source, read_yaml, refuse_unknown
 
 PACKAGED = Path(__file__).resolve().parent / "experiments"
 
-SIZES = ("cpu", "paper")
+Size = Literal["cpu", "paper"]
+SIZES: tuple[Size, ...] = get_args(Size)
 
 
 class _Checked(BaseModel):
@@ -73,7 +74,7 @@ class TrainingRun:
     task: str
     architecture: str
     seed: int
-    size: str
+    size: Size
     scale: Scale
 
     @property
@@ -92,7 +93,7 @@ def packaged_experiments() -> list[str]:
     return sorted(file.stem for file in PACKAGED.glob("*.yaml"))
 
 
-def load_experiment(name: str, size: str) -> tuple[str, Experiment]:
+def load_experiment(name: str, size: Size) -> tuple[str, Experiment]:
     """Read an experiment.
 
     Args:
@@ -113,7 +114,7 @@ def load_experiment(name: str, size: str) -> tuple[str, Experiment]:
     return file.stem, experiment
 
 
-def runs_of(experiment: Experiment, size: str) -> list[TrainingRun]:
+def runs_of(experiment: Experiment, size: Size) -> list[TrainingRun]:
     """Return what there is to train, one seed of all architectures after the other."""
     scale = experiment.sizes[size]
     return [
@@ -142,8 +143,8 @@ def _read(content: object, source: Source) -> Experiment:
         place: Place = problems[0]["loc"]
         with source.at(*place):
             if problems[0]["type"] == "extra_forbidden":
-                kind = Scale if len(place) > 1 else Experiment
-                refuse_unknown(place[-1], list(kind.model_fields), "key", " of a size" * (kind is Scale))
+                keys, of = (Scale, " of a size") if len(place) > 1 else (Experiment, " of an experiment")
+                refuse_unknown(place[-1], list(keys.model_fields), "key", of)
             raise UserError(first_problem(error)) from error
     for place, names, known, kind in _named(experiment):
         for key in names:

@@ -23,7 +23,7 @@ from copy_eval.errors import UserError, first_line
 from copy_eval.files import write_whole
 from copy_eval.runs.results_folder import locked
 from copy_eval.training.architectures import ARCHITECTURES
-from copy_eval.training.experiment import Experiment, TrainingRun, runs_of
+from copy_eval.training.experiment import Experiment, Size, TrainingRun, runs_of
 from copy_eval.training.trainer import DivergedError, is_done, train_run
 
 MARKER = "experiment.yaml"
@@ -41,7 +41,7 @@ class Outcome:
     suites: list[Path]
 
 
-def train_experiment(name: str, experiment: Experiment, size: str, out: Path) -> Outcome:
+def train_experiment(name: str, experiment: Experiment, size: Size, out: Path) -> Outcome:
     """Train what is left of an experiment.
 
     Args:

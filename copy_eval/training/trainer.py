@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -160,7 +161,8 @@ def train_run(run: TrainingRun, folder: Path, device: torch.device, title: str) 
         UserError: if something cannot be read or written.
     """
     torch.manual_seed(run.seed)
-    model = ARCHITECTURES[run.architecture].build(run.size).to(device)
+    model: Any = ARCHITECTURES[run.architecture].build(run.size)
+    model.to(device)
     if device.type == "cuda" and ARCHITECTURES[run.architecture].compiles:
         model.base_model.compile()
     optimizer = torch.optim.AdamW(

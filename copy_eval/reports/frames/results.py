@@ -28,12 +28,14 @@ from copy_eval.reports.frames.series import add_series
 
 _log = logging.getLogger(__name__)
 
+_STEP_FOLDER = re.compile(r"(.+)[\\/](step[-_]?\d{1,15})[\\/]?")
+
 COLUMNS = {
-    "model": "string",  # what `pretrained=` said
+    "model": "string",  # what `pretrained=` said; of a folder run/step1000, the run
     "revision": "string",  # branch, tag or commit; "main" by default
     "setup": "string",  # how it was loaded and what stood around its prompts, as JSON: see `copy_eval.measurement`
     "label": "string",  # these three for people: unique, short, in one line; see models.add_labels
-    "step": "Int64",  # of a revision like step3000
+    "step": "Int64",  # of a revision or a folder like step3000
     "adapter": "string",  # lm-eval's `--model`
     "architecture": "string",  # "transformer", "state space" or "hybrid"; missing where unknown
     "parameters": "Int64",  # missing where unknown
@@ -194,6 +196,9 @@ def _describe_run(report: ResultFile, weights: str | None) -> dict[str, Any]:
         model_args = dict(pair.partition("=")[::2] for pair in model_args.split(","))
     model = report.model_name or config.model
     revision = str(config.model_revision or model_args.get("revision") or "main")
+    if revision == "main" and (folder := _STEP_FOLDER.fullmatch(model)):
+        # A folder has no revisions: those of a training run stand beside each other, as step1000, step2000 ...
+        model, revision = folder.groups()
     step = re.fullmatch(r"step[-_]?(\d{1,15})", revision)
     logged = config.model_dump() | {"weights_sha256": config.weights_sha256 or weights}
     setup = setup_of(logged, model_args, report.chat_template_sha, report.system_instruction_sha)

@@ -55,9 +55,7 @@ def train_experiment(name: str, experiment: Experiment, size: Size, out: Path) -
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if size == "paper" and device.type == "cpu":
-        raise UserError(
-            "models of size paper are trained on a GPU, and PyTorch finds none here; leave out --size paper"
-        )
+        raise UserError("size paper trains on a GPU, and PyTorch finds none here; leave out --size paper")
     content = {"name": name, "size": size, **experiment.model_dump()}
     _check(out, content)
     with locked(out):

@@ -100,9 +100,8 @@ class _State:
             content = torch.load(file, map_location=device, weights_only=True)
             there = content["run"]
         except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
-            raise UserError(
-                f"cannot go on from {file} ({first_line(error)}); delete it to begin this run anew"
-            ) from error
+            reason = first_line(error) or type(error).__name__
+            raise UserError(f"cannot read {file} ({reason}); delete it to begin this model anew") from error
         if there != _identity(self.run):
             raise UserError(f"{file} is of another experiment: name another folder with --out")
         self.model.load_state_dict(content["model"])

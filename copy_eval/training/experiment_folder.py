@@ -4,7 +4,7 @@
 
     DIR/
       experiment.yaml         what is trained here
-      suite-string_copy.yaml  for ``copy-eval run``: the checkpoints of all finished runs on the experiment's tasks
+      suite-string_copy.yaml  for ``copy-eval run``: all checkpoints on the experiment's tasks
       string_copy/
         rope-seed0/           see ``trainer``
         mamba-seed0/
@@ -111,20 +111,20 @@ def _differing(key: str, there: object, here: object) -> str:
 
 
 def _write_suites(name: str, runs: list[TrainingRun], out: Path) -> list[Path]:
-    """Write a suite for each task that was learned, with all its runs that are done; return their files."""
+    """Write a suite for each task that was learned, with every architecture that is done once; return their files."""
     written = []
     for task, evaluated in runs[0].scale.tasks.items():
-        done = [run for run in runs if run.task == task and is_done(run, out / run.name)]
+        done = {run.architecture: None for run in runs if run.task == task and is_done(run, out / run.name)}
         if not done or not evaluated:
             continue
         models = [
             {
-                "name": Path(run.name).name,
-                "adapter": ARCHITECTURES[run.architecture].adapter,
-                "pretrained": f"{run.name}/step*",
+                "adapter": ARCHITECTURES[architecture].adapter,
+                # Without a name, each model is called by what the pattern left open: rope-seed0/step1000.
+                "pretrained": f"{task}/{architecture}-seed*/step*",
                 "batch_size": _BATCH_SIZE,
             }
-            for run in done
+            for architecture in done
         ]
         file = out / f"suite-{task}.yaml"
         suite = {"name": f"{name}-{task}", "models": models, "tasks": evaluated}

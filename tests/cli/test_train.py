@@ -38,7 +38,7 @@ def test_it_trains_every_model_once_and_writes_a_suite_of_all_checkpoints(experi
     assert f"copy-eval run {out}/suite-string_copy.yaml --out RESULTS" in said
     suite = load_suite(str(out / "suite-string_copy.yaml"), {})
     assert [cell.label for cell in suite.cells()] == [
-        "lstm-seed0-step20", "lstm-seed0-step40", "lstm-seed1-step20", "lstm-seed1-step40",
+        "lstm-seed0/step20", "lstm-seed0/step40", "lstm-seed1/step20", "lstm-seed1/step40",
     ]  # fmt: skip
     assert main(command) == 0
     assert capsys.readouterr().out.startswith("trained: 0, done before: 2, failed: 0;")

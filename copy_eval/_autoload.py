@@ -1,7 +1,8 @@
 """Plugs the tasks and adapters into lm-eval, whose releases up to 0.4.13 look for neither in other packages.
 
 ``copy_eval_autoload.pth`` runs ``connect`` whenever Python starts. All it does then is put a finder on
-``sys.meta_path`` that waits for six modules of lm-eval; once such a module has loaded, its hook below runs.
+``sys.meta_path`` that waits for six modules of lm-eval and for transformers' Auto classes; once such a module has
+loaded, its hook below runs.
 
 Every Python start of the environment pays for this file, so it imports nothing at the top but what Python has loaded by
 then, and nothing in it may raise: a hook that fails is noted in ``errors``, and lm-eval runs on without us.
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 connected: "set[str]" = set()
-"""The modules of lm-eval whose hook has run."""
+"""The modules whose hook has run."""
 
 errors: "list[str]" = []
 """A line for each hook that failed; ``copy-eval doctor`` shows them."""
 
 
 def connect() -> None:
-    """Run the hooks of the lm-eval modules that are loaded, and wait for the others."""
+    """Run the hooks of the modules that are loaded, and wait for the others."""
     for name in HOOKS:
         module = sys.modules.get(name)
         if module is not None:
@@ -193,6 +194,10 @@ def _let_clusters_have_their_errors(utils: "Any") -> None:
     utils.stderr_for_metric = stderr_for_metric
 
 
+def _register_architectures(_: "Any") -> None:
+    import copy_eval.architectures  # noqa: F401 - registers them
+
+
 HOOKS: "dict[str, Callable[[Any], None]]" = {
     "lm_eval.api.registry": _register_models,
     "lm_eval.tasks._factory": _let_groups_run_without_empty_tasks,
@@ -200,4 +205,5 @@ HOOKS: "dict[str, Callable[[Any], None]]" = {
     "lm_eval.evaluator_utils": _let_clusters_have_their_errors,
     "lm_eval.evaluator": _hand_over_model,
     "lm_eval._cli.harness": _report_user_errors,
+    "transformers.models.auto.modeling_auto": _register_architectures,
 }

@@ -15,6 +15,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel
 from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
+import copy_eval.architectures  # noqa: F401 - registers them, also where the bridge is off
 from copy_eval.errors import UserError, first_line
 from copy_eval.model_adapters.arguments import choose_device, choose_dtype, is_given, refuse_arguments
 from copy_eval.model_adapters.checkpoints import (

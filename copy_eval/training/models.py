@@ -5,6 +5,7 @@ The Mamba runs through the adapters' forward pass, with a selective scan that ha
 
 import hashlib
 import os
+import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, MambaConfig, MambaForCausalLM, PreTrainedModel
 
+from copy_eval.errors import UserError, first_line
 from copy_eval.model_adapters.mamba_forward import empty_states, take_in
 
 CONTEXT = 3072
@@ -60,7 +62,8 @@ def build_mamba(vocabulary_size: int) -> MambaForCausalLM:
 
 def hidden_states(model: PreTrainedModel, tokens: Tensor) -> Tensor:
     """Return what the language modelling head reads, of shape (batch, length, width)."""
-    if isinstance(model, MambaForCausalLM):
+    # On CUDA transformers runs mamba-ssm's kernels, where they are installed.
+    if isinstance(model, MambaForCausalLM) and tokens.device.type == "cpu":
         return take_in(model, tokens, empty_states(model, len(tokens)), scan=compiled_scan)[0]
     return model.base_model(tokens, use_cache=False).last_hidden_state
 
@@ -96,7 +99,11 @@ class _CompiledScan(torch.autograd.Function):
 
 @cache
 def _compiled() -> ModuleType:
-    """Compile the scan for this machine's CPU, or load what was compiled before."""
+    """Compile the scan for this machine's CPU, or load what was compiled before.
+
+    Raises:
+        UserError: if there is nothing to compile it with.
+    """
     from torch.utils import cpp_extension
 
     # torch looks for ninja on the PATH; the one that was installed with us lies beside this Python.
@@ -105,4 +112,10 @@ def _compiled() -> ModuleType:
     source = Path(__file__).with_name("selective_scan.cpp")
     # torch keeps what it compiled by the name alone, for every checkout on the machine.
     version = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
-    return cpp_extension.load(f"copy_eval_selective_scan_{version}", [str(source)], extra_cflags=flags)
+    try:
+        return cpp_extension.load(f"copy_eval_selective_scan_{version}", [str(source)], extra_cflags=flags)
+    except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+        raise UserError(
+            "a Mamba is trained on a CPU with a scan that must be compiled, which takes a C++ compiler and ninja "
+            f"(pip install 'copy-eval[training]'): {first_line(error)}"
+        ) from error

@@ -23,6 +23,9 @@ from copy_eval.task_description import TaskDescription
 _DATE = re.compile(r"_(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)$")
 """How the name of a result file ends: ``results_2026-11-21T06-25-40.89``; ``x_...`` after ``--output_path x.json``."""
 
+_STEP_FOLDER = re.compile(r"(.+)[\\/](step[-_]?\d{1,15})[\\/]?")
+"""A checkpoint of a training run in a folder of its own."""
+
 
 def find_result_files(paths: Iterable[Path]) -> list[Path]:
     """Return the result files at or below ``paths``, each once, in the order of their names.
@@ -348,6 +351,9 @@ def _describe_run(report: ResultFile, weights: str | None) -> dict[str, Any]:
         model_args = dict(pair.partition("=")[::2] for pair in model_args.split(","))
     model = report.model_name or config.model
     revision = str(config.model_revision or model_args.get("revision") or "main")
+    if revision == "main" and (folder := _STEP_FOLDER.fullmatch(model)):
+        # A folder has no revisions: those of a training run stand beside each other, as step1000, step2000 ...
+        model, revision = folder.groups()
     step = re.fullmatch(r"step[-_]?(\d{1,15})", revision)
     logged = config.model_dump() | {"weights_sha256": config.weights_sha256 or weights}
     setup = setup_of(logged, model_args, report.chat_template_sha, report.system_instruction_sha)

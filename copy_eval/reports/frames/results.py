@@ -26,11 +26,11 @@ from copy_eval.reports.frames.series import add_series
 _log = logging.getLogger(__name__)
 
 COLUMNS = {
-    "model": "string",  # what `pretrained=` said
+    "model": "string",  # what `pretrained=` said; of a folder run/step1000, the run
     "revision": "string",  # branch, tag or commit; "main" by default
     "setup": "string",  # how it was loaded and what stood around its prompts, as JSON: see `copy_eval.measurement`
     "label": "string",  # these three for people: unique, short, in one line; see `add_labels`
-    "step": "Int64",  # of a revision like step3000
+    "step": "Int64",  # of a revision or a folder like step3000
     "adapter": "string",  # lm-eval's `--model`
     "architecture": "string",  # "transformer", "state space" or "hybrid"; missing where unknown
     "parameters": "Int64",  # missing where unknown

@@ -1,3 +1,5 @@
+import pytest
+
 from copy_eval.reports.frames.results import read_results
 from copy_eval.reports.frames.series import few_steps, training_curves, trajectory_names
 from copy_eval.reports.report import build_report
@@ -42,3 +44,14 @@ def test_a_plot_shows_few_of_many_training_steps_with_the_last(tmp_path):
     accuracy = read_results([tmp_path])
     assert sorted(few_steps(accuracy, 3)["step"].unique()) == [1, 6, 11]
     assert few_steps(accuracy, 1)["step"].unique().tolist() == [11]
+
+
+# A whole path, as lm-eval notes it, and the name that a pattern in a suite gives.
+@pytest.mark.parametrize("run", ["/models/rope-seed0", "rope-seed0"])
+def test_folders_of_a_training_run_are_steps_of_one_model(tmp_path, run):
+    for step in (1000, 2000, 3000):
+        write_results(tmp_path, {10: 0.5}, model=f"{run}/step{step}", date=step)
+    accuracy = read_results([tmp_path])
+    assert accuracy["model"].unique().tolist() == [run]
+    assert sorted(accuracy["step"].unique()) == [1000, 2000, 3000]
+    assert sorted(accuracy["label"].unique()) == [f"rope-seed0@step{step}" for step in (1000, 2000, 3000)]

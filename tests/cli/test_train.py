@@ -1,0 +1,97 @@
+"""``copy-eval train`` as a command: exit codes, one line for bad input, and folders that hold something else."""
+
+import pytest
+import yaml
+
+from copy_eval.cli import main
+from copy_eval.runs.suite import load_suite
+
+TEXT = """\
+description: Copying one to three letters.
+architectures: [lstm]
+seeds: [0, 1]
+sizes:
+  cpu:
+    lengths: [1, 3]
+    examples: 40
+    batch: 10
+    context: 32
+    learning_rate: 0.002
+    evaluation_points: [20]
+    tasks:
+      string_copy: [string_copy_10]
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    (tmp_path / "mine.yaml").write_text(TEXT)
+    return tmp_path / "mine.yaml"
+
+
+def test_it_trains_every_model_once_and_writes_a_suite_of_all_checkpoints(experiment, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["train", str(experiment), "--out", str(out)]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"trained: 2, done before: 0, failed: 0; checkpoints in {out}\n")
+    assert f"copy-eval run {out}/suite-string_copy.yaml --out RESULTS" in said
+    suite = load_suite(str(out / "suite-string_copy.yaml"), {})
+    assert [cell.label for cell in suite.cells()] == [
+        "lstm-seed0/step20", "lstm-seed0/step40", "lstm-seed1/step20", "lstm-seed1/step40",
+    ]  # fmt: skip
+    assert main(command) == 0
+    assert capsys.readouterr().out.startswith("trained: 0, done before: 2, failed: 0;")
+
+
+def test_a_folder_of_another_experiment_is_told_and_left(experiment, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["train", str(experiment), "--out", str(out)]) == 0
+    before = (out / "experiment.yaml").read_text()
+    experiment.write_text(TEXT.replace("examples: 40", "examples: 60"))
+    capsys.readouterr()
+    assert main(["train", str(experiment), "--out", str(out)]) == 2
+    assert capsys.readouterr().err == (
+        f"copy-eval: {out} holds checkpoints of another experiment, with sizes.cpu.examples 40 and not 60: "
+        "name another folder with --out\n"
+    )
+    assert (out / "experiment.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("notes.txt", "mine", "is not empty, and no folder of copy-eval train: name a new one with --out"),
+        ("experiment.yaml", "- 1", "is no experiment: name another folder with --out"),
+        ("experiment.yaml", "a: b: c", "cannot read "),
+    ],
+)
+def test_a_folder_of_something_else_is_told_and_left(experiment, tmp_path, capsys, name, content, said):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text(content)
+    assert main(["train", str(experiment), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert [path.name for path in out.iterdir()] == [name]
+
+
+def test_a_model_that_diverges_is_exit_code_1_and_the_others_are_trained(experiment, tmp_path, capsys):
+    content = yaml.safe_load(TEXT)
+    content["sizes"]["cpu"] |= {"learning_rate": 1e30}
+    experiment.write_text(yaml.safe_dump(content))
+    assert main(["train", str(experiment), "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr()
+    assert said.out.startswith("trained: 0, done before: 0, failed: 2;")
+    lines = [line for line in said.err.splitlines() if line.startswith("copy-eval: ")]
+    assert [line.split()[1] for line in lines] == ["string_copy/lstm-seed0:", "string_copy/lstm-seed1:"]
+
+
+def test_paper_size_without_a_gpu_is_refused(capsys, tmp_path):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    assert main(["train", "recall", "--size", "paper", "--out", str(tmp_path / "out")]) == 2
+    assert "size paper trains on a GPU, and PyTorch finds none here" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,154 @@
+"""One model in training: resuming after a kill, and what goes wrong without a loss of what was there."""
+
+import csv
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from copy_eval.errors import UserError
+from copy_eval.model_adapters.pythia import PythiaLM
+from copy_eval.tasks.synthetic import Example
+from copy_eval.training.architectures import ARCHITECTURES
+from copy_eval.training.examples import pack
+from copy_eval.training.experiment import Scale, TrainingRun
+from copy_eval.training.trainer import DivergedError, is_done, measure, schedule, train_run
+
+CPU = torch.device("cpu")
+
+_IN_A_PROCESS = """
+import pathlib, sys, torch
+from copy_eval.training import trainer
+from tests.training.test_trainer import new_run
+trainer._SECONDS_BETWEEN_SAVES = 0.0
+torch.set_num_threads(1)
+trainer.train_run(new_run(), pathlib.Path(sys.argv[1]), torch.device("cpu"), "run")
+"""
+
+
+def new_run(**changes):
+    given = {
+        "lengths": [2, 5], "examples": 800, "batch": 10, "context": 64, "learning_rate": 0.002,
+        "evaluation_points": [400], "tasks": {"string_copy": ["string_copy_10"]},
+    }  # fmt: skip
+    return TrainingRun("string_copy", "lstm", 0, "cpu", Scale(**given | changes))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    # As in the other process: several add up in another order.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_a_killed_run_goes_on_to_the_weights_of_one_that_was_not(tmp_path):
+    run = new_run()
+    train_run(run, tmp_path / "whole", CPU, "run")
+    killed = tmp_path / "killed"
+    with subprocess.Popen([sys.executable, "-c", _IN_A_PROCESS, str(killed)]) as process:
+        while not (killed / "step400").is_dir() and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not is_done(run, killed)
+    assert (killed / "training.pt").is_file()
+
+    train_run(run, killed, CPU, "run")
+    for step in ("step400", "step800"):
+        whole, resumed = ((folder / step / "model.safetensors").read_bytes() for folder in (tmp_path / "whole", killed))
+        assert whole == resumed
+    assert (killed / "training.csv").read_text() == (tmp_path / "whole" / "training.csv").read_text()
+    assert sorted(path.name for path in killed.iterdir()) == ["step400", "step800", "training.csv"]
+
+
+def test_it_learns_and_writes_its_curve_and_checkpoints_that_the_adapter_loads(tmp_path):
+    train_run(new_run(lengths=[1, 1], examples=1600), tmp_path, CPU, "run")
+    rows = list(csv.DictReader((tmp_path / "training.csv").open()))
+    assert [int(row["examples"]) for row in rows] == list(range(200, 1601, 200))
+    assert float(rows[-1]["loss"]) < 0.5 * float(rows[0]["loss"])
+    assert float(rows[-1]["string_accuracy"]) > float(rows[0]["string_accuracy"])
+    adapter = PythiaLM(str(tmp_path / "step1600"), device="cpu")
+    assert adapter.tok_encode("$a|") == [26, 0, 27]
+
+
+def test_a_loss_that_is_no_number_is_one_line_and_leaves_the_checkpoints(tmp_path):
+    with pytest.raises(DivergedError, match=r"string_copy/lstm-seed0: the loss is .* after .* examples") as error:
+        train_run(new_run(learning_rate=1e30, evaluation_points=[10]), tmp_path, CPU, "run")
+    assert "\n" not in str(error.value)
+    assert (tmp_path / "step10" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("megabytes", [1, 5])
+def test_a_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path, megabytes):
+    # A limit on the size of files is met as a full disk is: weights have 3 MB, the state has 10.
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (megabytes * 10**6, resource.RLIM_INFINITY))
+
+    done = subprocess.run(
+        [sys.executable, "-c", _IN_A_PROCESS, str(tmp_path / "out")], capture_output=True, text=True, preexec_fn=limit
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"copy_eval.errors.UserError: cannot write {tmp_path / 'out'}: ")
+    assert last.endswith("the same command then goes on from what was saved before")
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+    train_run(new_run(), tmp_path / "out", CPU, "run")
+    assert is_done(new_run(), tmp_path / "out")
+
+
+def test_a_state_of_another_experiment_or_of_none_is_told_and_left(tmp_path):
+    file = tmp_path / "training.pt"
+    torch.save({"run": "another"}, file)
+    before = file.read_bytes()
+    with pytest.raises(UserError, match=r"training\.pt is of another experiment: name another folder with --out"):
+        train_run(new_run(), tmp_path, CPU, "run")
+    assert file.read_bytes() == before
+    for content in (b"", b"half of a file", before[:200]):
+        file.write_bytes(content)
+        with pytest.raises(UserError, match="delete it to begin this model anew"):
+            train_run(new_run(), tmp_path, CPU, "run")
+
+
+def test_the_rate_rises_for_a_twentieth_of_the_run_and_falls_to_zero():
+    shares = [schedule(step / 100) for step in range(101)]
+    assert 0 < shares[0] < 0.05
+    assert max(shares) == shares[5] == 1.0
+    assert shares[:6] == sorted(shares[:6])
+    assert shares[5:] == sorted(shares[5:], reverse=True)
+    assert shares[-1] == 0.0
+
+
+def test_only_answers_count_and_a_string_is_right_as_a_whole():
+    class Oracle(torch.nn.Module):
+        """Says what follows in two of the three examples, and is a letter off at one place of the third."""
+
+        def __init__(self, tokens):
+            super().__init__()
+            self.next = torch.roll(tokens, -1, dims=1)
+            self.lm_head = torch.nn.Identity()
+
+        def base_model(self, tokens, use_cache):  # noqa: ARG002
+            logits = 30.0 * torch.nn.functional.one_hot(self.next, 30).float()
+            return type("Output", (), {"last_hidden_state": logits})
+
+    examples = [Example("$ab|", "ab."), Example("$cd|", "cd."), Example("$ef|", "ef.")]
+    batch = pack(examples, context=16)
+    oracle = Oracle(batch.tokens)
+    assert measure(oracle, batch, CPU) == (pytest.approx(0.0, abs=1e-6), 1.0)
+    prompt = batch.answers == -1
+    oracle.next[torch.roll(prompt, -1, dims=1)] = 29  # wrong wherever a prompt's token is next
+    assert measure(oracle, batch, CPU)[1] == 1.0
+    row, place = (batch.answers == 2).nonzero()[1].tolist()
+    oracle.next[row, place - 1] = 0
+    loss, accuracy = measure(oracle, batch, CPU)
+    assert accuracy == pytest.approx(2 / 3)
+    assert loss.item() == pytest.approx(30 / 9, rel=1e-3)
+
+
+def test_paper_size_transformers_are_those_that_are_compiled():
+    assert [name for name, each in ARCHITECTURES.items() if each.compiles] == ["rope", "nope", "alibi", "hard-alibi"]

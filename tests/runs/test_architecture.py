@@ -180,7 +180,10 @@ def test_a_config_that_cannot_be_told_is_one_line(config, line, tmp_path):
 
 
 def test_the_infinite_limit_of_a_mamba2_that_transformers_saved_is_read(tmp_path):
-    config = Mamba2Config(hidden_size=64, num_hidden_layers=2, num_heads=2, vocab_size=512, tie_word_embeddings=True)
+    config = Mamba2Config(
+        hidden_size=64, num_hidden_layers=2, num_heads=2, n_groups=1, vocab_size=512, tie_word_embeddings=True
+    )
     config.save_pretrained(tmp_path)
     assert "Infinity" in (tmp_path / "config.json").read_text()
-    assert read_architecture(str(tmp_path)).width == 64
+    parameters = sum(parameter.numel() for parameter in AutoModelForCausalLM.from_config(config).parameters())
+    assert read_architecture(str(tmp_path)).parameters == parameters

@@ -108,7 +108,7 @@ def test_a_run_ends_at_a_models_context_and_goes_on_with_the_next_model(tmp_path
     ]
     report = build_report([tmp_path / "out"])
     refused = report.accuracy.set_index(["label", "length"])["over_context"]
-    assert refused[refused].index.tolist() == [("short", 1024), ("short", 2048), ("tiny-pythia", 2048)]
+    assert set(refused[refused].index) == {("short", 1024), ("short", 2048), ("tiny-pythia", 2048)}
     board = report.leaderboard.set_index("label")
     assert board["phonebook_tokens_effective_length_90"].to_dict() == {
         "tiny-pythia": 1024,

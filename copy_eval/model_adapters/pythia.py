@@ -1,4 +1,4 @@
-"""``--model pythia``: Pythia, and any other causal language model in transformers' layout."""
+"""``--model copy_hf``, also ``pythia``: any causal language model in transformers' layout, such as Pythia."""
 
 import logging
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _TEST_TEXT = (
 
 
 class PythiaLM(ExactLM):
-    """A Transformer: ``lm_eval --model pythia --model_args pretrained=EleutherAI/pythia-410m,revision=step3000``."""
+    """One model: ``lm_eval --model copy_hf --model_args pretrained=EleutherAI/pythia-410m,revision=step3000``."""
 
     adapter = "pythia"
 

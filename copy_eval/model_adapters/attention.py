@@ -59,17 +59,14 @@ class AttentionRun:
         )
         # Padding stays at its row's last position: a later one might change the frequencies of all rows (see `rope`).
         positions = starts + torch.minimum(torch.arange(width, device=device), sizes - 1)
-        last = width - min(map(len, tokens)) + 1
-        logits, cached.cache = self._model(ids, cached.mask(width, device), positions, cached.cache, last)
+        columns = [range(len(before) - 1, len(row)) for before, row in zip(tokens, new, strict=True)]
+        logits, cached.cache = self._model(ids, cached.mask(width, device), positions, cached.cache, columns)
         cached.lengths = [length + len(row) for length, row in zip(cached.lengths, new, strict=True)]
         cached.slots += width
         self._spare = [width - len(row) for row in new]
         self._drafted = [len(draft) for draft in drafts]
         self._kept = range(len(new))
-        first = [len(row) - 1 - (width - last) for row in tokens]
-        return [
-            logits[row, at : at + 1 + len(draft)] for row, (at, draft) in enumerate(zip(first, drafts, strict=True))
-        ]
+        return logits
 
     def _align(self, rows: int) -> CachedRows:
         """Return the cache of what stands, flush right."""

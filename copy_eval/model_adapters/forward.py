@@ -19,32 +19,57 @@ class CachedModel:
         # Models with relative positions (ALiBi) read them off the mask, or count slots, and take none.
         self._options = names & {"attention_mask", "position_ids", "logits_to_keep"}
         self._cache_name = "past_key_values" if "past_key_values" in names else "cache_params"
+        self._head: torch.nn.Module | None = base.get_output_embeddings()
         self.config = base.config
         self.dtype: torch.dtype = base.dtype
         self.device = device
 
     def __call__(
-        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Cache | None, last: int
-    ) -> tuple[torch.Tensor, Cache]:
-        """Return the logits in the last columns [row, column, vocab], and the cache.
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        positions: torch.Tensor,
+        cache: Cache | None,
+        columns: Sequence[range],
+    ) -> tuple[list[torch.Tensor], Cache]:
+        """Return each row's logits in its columns [column, vocab], and the cache.
 
         Args:
             ids: [row, column].
             mask: [row, slot], of what the cache holds and the new columns.
             positions: [row, column].
             cache: of the tokens before; None lets the model make one.
-            last: the number of columns.
+            columns: of ``ids``, for each row those whose logits are wanted, at least one.
         """
-        options = {"attention_mask": mask, "position_ids": positions, "logits_to_keep": last}
+        first = min(wanted.start for wanted in columns)
+        options = {"attention_mask": mask, "position_ids": positions, "logits_to_keep": ids.shape[1] - first}
         if self._cache_name == "cache_params" and ids.shape[1] == 1:
             options["attention_mask"] = None  # no layer has slots, and a single token no padding
-        output = self._model(
-            input_ids=ids,
-            use_cache=True,
-            **{self._cache_name: cache},
-            **{name: options[name] for name in self._options},
-        )
-        return output.logits[:, -last:], getattr(output, self._cache_name)
+        if "logits_to_keep" not in self._options:
+            first = 0
+        rows = torch.tensor([row for row, wanted in enumerate(columns) for _ in wanted], device=self.device)
+        places = torch.tensor([place - first for wanted in columns for place in wanted], device=self.device)
+        picked = False
+
+        def pick(_: Any, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+            nonlocal picked
+            hidden, picked = inputs[0], True
+            return hidden[rows.to(hidden.device), places.to(hidden.device)][None], *inputs[1:]
+
+        # Where rows end apart, the head would compute the logits of many columns of which each row needs a few.
+        hook = None if self._head is None else self._head.register_forward_pre_hook(pick)
+        try:
+            output = self._model(
+                input_ids=ids,
+                use_cache=True,
+                **{self._cache_name: cache},
+                **{name: options[name] for name in self._options},
+            )
+        finally:
+            if hook is not None:
+                hook.remove()
+        logits = output.logits[0] if picked else output.logits[rows, places]
+        return list(logits.split([len(wanted) for wanted in columns])), getattr(output, self._cache_name)
 
     def from_the_start(self, tokens: Sequence[int]) -> torch.Tensor:
         """Return the logits after each token of a text [token, vocab], which goes through the model as a whole."""

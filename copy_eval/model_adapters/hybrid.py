@@ -69,29 +69,32 @@ class HybridRun:
         cached = CachedRows(growing_cache(self._model.config), lengths, width)
         ids = torch.tensor([[self._pad_token] * (width - len(row)) + list(row) for row in prompts], device=device)
         mask = cached.mask(0, device)
-        logits, cached.cache = self._model(ids, mask, (mask.cumsum(dim=1) - 1).clamp(min=0), cached.cache, 1)
+        positions, last = (mask.cumsum(dim=1) - 1).clamp(min=0), [range(width - 1, width)] * len(prompts)
+        logits, cached.cache = self._model(ids, mask, positions, cached.cache, last)
         self._cached = cached
-        return list(logits)
+        return logits
 
     def _take_in(self, tokens: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Take in each row's tokens; return the logits after the last."""
         assert self._cached is not None
         sizes = sorted({len(row) for row in tokens})
         if len(sizes) == 1:
-            return list(self._pass(self._cached, tokens, 1))
+            return self._pass(self._cached, tokens, 1)
         groups = [[place for place, row in enumerate(tokens) if len(row) == size] for size in sizes]
         parts = [self._cached.select(rows) for rows in groups]
         logits = [self._pass(part, [tokens[row] for row in rows], 1) for part, rows in zip(parts, groups, strict=True)]
         order = _places([row for rows in groups for row in rows])
         self._cached = join(parts, order)
-        return list(torch.cat(logits)[order])
+        in_groups = [got for group in logits for got in group]
+        return [in_groups[place] for place in order]
 
-    def _pass(self, cached: CachedRows, tokens: Sequence[Sequence[int]], last: int) -> torch.Tensor:
-        """Move these rows on by equally many tokens each; return the logits after the last of them."""
+    def _pass(self, cached: CachedRows, tokens: Sequence[Sequence[int]], last: int) -> list[torch.Tensor]:
+        """Move these rows on by equally many tokens each; return each row's logits after the last of them."""
         width, device = len(tokens[0]), self._model.device
         starts = torch.tensor(cached.lengths, device=device)[:, None]
         ids, mask = torch.tensor([list(row) for row in tokens], device=device), cached.mask(width, device)
-        logits, cached.cache = self._model(ids, mask, starts + torch.arange(width, device=device), cached.cache, last)
+        positions, columns = starts + torch.arange(width, device=device), [range(width - last, width)] * len(tokens)
+        logits, cached.cache = self._model(ids, mask, positions, cached.cache, columns)
         cached.lengths = [length + width for length in cached.lengths]
         cached.slots += width
         return logits

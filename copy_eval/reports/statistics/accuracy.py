@@ -72,8 +72,8 @@ _SHARED = [
 def accuracy_by_depth(samples: pd.DataFrame, parts: int | None = None) -> pd.DataFrame:
     """Return exact match by length and depth, for the samples that have a depth: the cells of a heat map.
 
-    A series that asks at the same few depths at every length has a cell for each of them; others have one for each of
-    some equal parts of the prompt.
+    A series of clusters that asks at the same few depths at every length has a cell for each of them; others have one
+    for each of some equal parts of the prompt.
 
     Args:
         samples: as ``read_samples`` returns them.
@@ -110,7 +110,12 @@ def _bounds(asked: pd.DataFrame, parts: int | None) -> pd.DataFrame:
 
 
 def _is_grid(asked: pd.DataFrame) -> bool:
-    """Return whether every length of a series was asked at the same few depths."""
+    """Return whether every length of a series was asked at the same few depths, in clusters.
+
+    At a single length, a few prompts with a random depth each look alike, but have no clusters.
+    """
+    if asked["cluster"].isna().any():
+        return False
     by_length = {tuple(depths) for depths in asked.groupby("length")["depth"].agg(lambda each: sorted(set(each)))}
     return len(by_length) == 1 and len(by_length.pop()) <= _MOST_DEPTHS
 

@@ -17,7 +17,7 @@ _DESCRIPTION = """
 Evaluate the models of a suite on its tasks. SUITE is a YAML file or one of the packaged suites: {suites}.
 Without it, --model, --pretrained and --tasks say what to evaluate.
 
-The results are lm-eval's own files, a folder a model and revision. What is done is skipped by the next run.
+The results are lm-eval's own files, a folder for each model and revision. What is done is skipped by the next run.
 """
 _EPILOG = """
 exit codes: 0 every cell is done, 1 a cell failed (DIR/failures.jsonl says why), 2 bad input, 130 stopped

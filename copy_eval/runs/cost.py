@@ -87,7 +87,7 @@ def format_costs(costs: Sequence[CellCost]) -> str:
     """Return the table: a row a cell and the totals, then what the marks stand for and why figures are missing."""
     flops = [cost.flops for cost in costs if cost.flops is not None]
     total = (
-        f"{len(costs)} cells",
+        "1 cell" if len(costs) == 1 else f"{len(costs)} cells",
         "",
         sum(len(cost.lengths.prompts) for cost in costs),
         _mark(costs) + format_amount(sum(_tokens(cost) for cost in costs)),

@@ -16,7 +16,7 @@ A suite file::
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -99,7 +99,7 @@ def load_suite(name: str, settings: Mapping[str, Any], include_path: str | None 
         # Found from here, and not from the suite's own folder.
         content = content | {"include_path": _read_include_path({"include_path": include_path}, Source())}
     suite = _build_suite(content, source, default_name=file.stem)
-    given = _read_settings({"settings": settings}, Source(), suite.include_path)
+    given = _read_settings({"settings": settings}, Source(), suite.tasks, suite.include_path)
     return replace(suite, settings={**suite.settings, **given})
 
 
@@ -152,7 +152,7 @@ def _build_suite(content: object, source: Source, default_name: str) -> Suite:
     models = read_models(content.get("models"), source)
     include_path = _read_include_path(content, source)
     tasks = _read_tasks(content.get("tasks"), source, include_path)
-    settings = _read_settings(content, source, include_path)
+    settings = _read_settings(content, source, tasks, include_path)
     return Suite(name, models, tasks, settings, include_path)
 
 
@@ -197,11 +197,14 @@ def known_settings(include_path: str | None = None) -> dict[str, SettingKind]:
     return known
 
 
-def _read_settings(content: Mapping[str, Any], source: Source, include_path: str | None) -> dict[str, int | str]:
+def _read_settings(
+    content: Mapping[str, Any], source: Source, tasks: Sequence[str], include_path: str | None
+) -> dict[str, int | str]:
     given = content.get("settings")
     if given is None:
         return {}
     known = known_settings(include_path)
+    of_tasks = sorted({key for task in tasks for key in describe_task(task, include_path).settings})
     with source.at("settings"):
         if not isinstance(given, dict):
             raise UserError(f"settings must be a mapping with keys of {', '.join(known)}")
@@ -223,6 +226,9 @@ def _read_settings(content: Mapping[str, Any], source: Source, include_path: str
                     raise UserError(f"{key}={name}: no such file")
                 # A path is absolute, so that it holds on every worker; a tokenizer may also be a name.
                 settings[key] = str(path or name)
+            if key not in of_tasks:
+                theirs = f"theirs are {', '.join(of_tasks)}" if of_tasks else "they have none"
+                raise UserError(f"{key} is no setting of these tasks; {theirs}")
     return settings
 
 

@@ -58,6 +58,7 @@ def test_the_cache_is_that_of_a_batch_of_the_longest_prompts_at_its_end():
     assert attention.weights == 2 * read_architecture("tiny-pythia").parameters
     (one,) = estimate_suite(replace(suites[0], settings={"num_samples": 1}))
     assert attention.cache > 3 * one.cache
+    assert "\n1 cell " in format_costs([one])
 
 
 def test_what_cannot_be_had_is_estimated_or_left_out_with_its_reason():

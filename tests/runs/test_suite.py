@@ -83,6 +83,21 @@ def test_settings_of_the_command_line_come_before_the_files(write):
     assert suite.settings == {"num_samples": 3, "length_tokenizer": "tiny-pythia"}
 
 
+@pytest.mark.parametrize("settings", ["num_samples=5", "num_samples=5,num_books=2"])
+def test_a_setting_that_none_of_the_tasks_has_is_refused(settings):
+    given = dict(pair.split("=") for pair in settings.split(","))
+    with pytest.raises(UserError) as caught:
+        suite_of_options({"adapter": "hf", "pretrained": "gpt2"}, ["phonebook_tokens_1k"], given)
+    theirs = "data_seed, depths, length_tokenizer, num_books"
+    assert str(caught.value) == f"num_samples is no setting of these tasks; theirs are {theirs}"
+
+
+def test_a_setting_that_one_of_the_tasks_has_is_taken():
+    tasks = ["phonebook_tokens_1k", "phonebook_copy_10"]
+    suite = suite_of_options({"adapter": "hf", "pretrained": "gpt2"}, tasks, {"num_samples": "5"})
+    assert suite.settings == {"num_samples": 5}
+
+
 @pytest.mark.parametrize(("given", "settled"), [("[0, 0.5, 1]", "[0, 0.5, 1]"), ("5", 5), ("'[0.5]'", "[0.5]")])
 def test_depths_are_a_count_or_a_list_which_a_written_suite_keeps(write, tmp_path, given, settled):
     text = f"models: [{{adapter: hf, pretrained: gpt2}}]\ntasks: phonebook_tokens_1k\nsettings: {{depths: {given}}}\n"
@@ -302,7 +317,7 @@ def test_variables_and_the_home_are_filled_in(write, tmp_path, monkeypatch):
             "  - {name: one, adapter: pythia, pretrained: $CKPT/step1, model_args: "
             "{tokenizer: ~/neox, peft: '${CKPT}'}}\n"
             "  - {adapter: pythia, pretrained: '${CKPT}/step*'}\n"
-            "tasks: c4_copy\n"
+            "tasks: [c4_copy, squad_by_length]\n"
             "settings: {c4_path: ~/text.jsonl, squad_path: $CKPT/../text.jsonl, length_tokenizer: ~/neox}"
         ),
         {},

@@ -41,7 +41,7 @@ _ROWS = 20
 
 
 def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = None) -> Drawing:
-    """Draw accuracy against length, with the 95 % intervals as bands.
+    """Draw accuracy against length, with the 95 % intervals as bands, and as a bar where a model has one length only.
 
     The axis is logarithmic unless a bucket begins at 0. A length over a model's context has no point on its line, but a
     mark in a strip of its own below the axis. The chart's parameter ``shown`` holds the labels that are drawn.
@@ -55,6 +55,8 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
     names = _legend_names(accuracy)
     lengths = length_names(accuracy)
     unit, metric = length_unit(accuracy), metric_title(accuracy["metric"].iloc[0])
+    # A band needs two lengths.
+    alone = accuracy.groupby("label")["accuracy"].transform("count") == 1
     frame = accuracy[["label", "length", "accuracy", "low", "high", "n", "over_context"]].assign(
         name=accuracy["label"].map(names),
         bucket=accuracy["length"].map(lengths),
@@ -62,6 +64,7 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
         dashes=accuracy["label"].map(lambda label: styles[label].pattern),
         marker=accuracy["label"].map(lambda label: styles[label].marker),
         aside=_asides(accuracy),
+        alone=alone,
     )
     # Dashes and markers stand in the frame: of scales, Vega-Lite would merge the legends into that of the colours.
     colour = alt.Color(
@@ -85,6 +88,9 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
             shape=alt.Shape("marker:N", scale=None), tooltip=about
         ),
     ]
+    if alone.any():
+        bars = scored.transform_filter("datum.alone").mark_rule(strokeWidth=2, opacity=0.5)
+        layers.insert(1, bars.encode(y="low:Q", y2="high:Q", tooltip=about))
     if has_strip:
         refused = base.transform_filter("datum.over_context")
         layers += [
@@ -93,7 +99,8 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
                 y=alt.datum(_STRIP), tooltip=about[:2]
             ),
         ]
-    title = chart_title(accuracy["title"].iloc[0], f"{describe_prompts(accuracy)}, bands are 95 % intervals")
+    shapes = "bars" if alone.all() else "bands and bars" if alone.any() else "bands"
+    title = chart_title(accuracy["title"].iloc[0], f"{describe_prompts(accuracy)}, {shapes} are 95 % intervals")
     return only_shown(alt.layer(*layers, data=frame).properties(width=WIDTH, height=HEIGHT, title=title), labels)
 
 

@@ -73,5 +73,6 @@ def draw_depth(depths: pd.DataFrame) -> Drawing:
 
 
 def depth_names(depths: pd.DataFrame) -> list[str]:
-    """Return what to call the part of each row: "0% to 20%" is the first fifth."""
-    return [f"{start:.0%} to {end:.0%}" for start, end in zip(depths["depth_from"], depths["depth_to"], strict=True)]
+    """Return what to call the place of each row: "0% to 20%" is the first fifth, "11.1%" a depth that was asked for."""
+    bounds = zip(depths["depth_from"], depths["depth_to"], strict=True)
+    return [f"{start:.0%} to {end:.0%}" if start < end else f"{100 * start:.3g}%" for start, end in bounds]

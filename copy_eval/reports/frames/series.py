@@ -75,7 +75,7 @@ def length_unit(rows: pd.DataFrame) -> str:
 def describe_prompts(rows: pd.DataFrame) -> str:
     """Say how many prompts a length has."""
     fewest, most = rows["n"].min(), rows["n"].max()
-    return f"{counted(fewest, 'prompt')} a length" if fewest == most else f"{fewest} to {most} prompts a length"
+    return f"{counted(fewest, 'prompt') if fewest == most else f'{fewest} to {most} prompts'} at each length"
 
 
 FEWEST_STEPS = 3

@@ -57,7 +57,7 @@ def _effective_sizes(accuracy: pd.DataFrame, samples: pd.DataFrame) -> pd.Series
 
 
 BINS = 5
-"""Equal parts of the prompt, where depths are random; with 200 prompts a length, some 40 fall into each."""
+"""Equal parts of the prompt, where depths are random; with 200 prompts at each length, some 40 fall into each."""
 
 QUARTERS = 4
 
@@ -72,8 +72,8 @@ _SHARED = [
 def accuracy_by_depth(samples: pd.DataFrame, parts: int | None = None) -> pd.DataFrame:
     """Return exact match by length and depth, for the samples that have a depth: the cells of a heat map.
 
-    A series that asks at the same few depths at every length has a cell for each of them; others have one for each of
-    some equal parts of the prompt.
+    A series of clusters that asks at the same few depths at every length has a cell for each of them; others have one
+    for each of some equal parts of the prompt.
 
     Args:
         samples: as ``read_samples`` returns them.
@@ -82,7 +82,7 @@ def accuracy_by_depth(samples: pd.DataFrame, parts: int | None = None) -> pd.Dat
     Returns:
         ``label``, ``model``, ``setup``, ``step``, ``task``, ``series``, ``title``, ``length``, ``length_name``,
         ``unit``, ``over_context``, ``depth_from`` and ``depth_to`` (0 is the beginning of the prompt, 1 its end: of a
-        phonebook, the first and the last line; of a given depth, halfway to its neighbours), ``n``, ``accuracy`` with
+        phonebook, the first and the last line; of a given depth, that depth twice), ``n``, ``accuracy`` with
         ``low`` and ``high`` (as ``accuracy_by_length``). An over-context length has its rows too, without accuracies.
         Empty where no sample has a depth.
     """
@@ -101,23 +101,23 @@ def accuracy_by_depth(samples: pd.DataFrame, parts: int | None = None) -> pd.Dat
 def _bounds(asked: pd.DataFrame, parts: int | None) -> pd.DataFrame:
     """Return the bounds of the cell that each sample of a series falls into."""
     depths = asked["depth"].astype(float)
-    if parts is None and (grid := _grid(asked)) is not None:
-        between = (grid[1:] + grid[:-1]) / 2
-        edges = np.array([0.0, *between, 1.0])
-        cell = np.searchsorted(between, depths)
-    else:
-        count = parts or BINS
-        edges = np.arange(count + 1) / count
-        cell = np.minimum(depths * count // 1, count - 1).astype(int)
+    if parts is None and _is_grid(asked):
+        return pd.DataFrame({"depth_from": depths, "depth_to": depths})
+    count = parts or BINS
+    edges = np.arange(count + 1) / count
+    cell = np.minimum(depths * count // 1, count - 1).astype(int)
     return pd.DataFrame({"depth_from": edges[cell], "depth_to": edges[cell + 1]}, asked.index)
 
 
-def _grid(asked: pd.DataFrame) -> npt.NDArray[np.float64] | None:
-    """Return the depths that every length of a series was asked at; None if they differ, or are many."""
+def _is_grid(asked: pd.DataFrame) -> bool:
+    """Return whether every length of a series was asked at the same few depths, in clusters.
+
+    At a single length, a few prompts with a random depth each look alike, but have no clusters.
+    """
+    if asked["cluster"].isna().any():
+        return False
     by_length = {tuple(depths) for depths in asked.groupby("length")["depth"].agg(lambda each: sorted(set(each)))}
-    if len(by_length) != 1 or len(grid := by_length.pop()) > _MOST_DEPTHS:
-        return None
-    return np.array(grid, float)
+    return len(by_length) == 1 and len(by_length.pop()) <= _MOST_DEPTHS
 
 
 def _size(of_cell: pd.DataFrame) -> float:

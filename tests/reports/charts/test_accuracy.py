@@ -52,6 +52,19 @@ def test_the_band_is_the_wilson_interval(report):
     assert bounds == list(zip(small["low"], small["high"], strict=True))
 
 
+def test_a_model_of_one_length_has_its_interval_as_a_bar(tmp_path):
+    accuracy = build_report([write_results(tmp_path, {10: 0.5})]).accuracy
+    [bar] = marks(draw_accuracy(accuracy), "rule mark")
+    assert (bar["exact match"], bar["95 % interval"]) == ("50.0%", "36.6% to 63.4%")
+    assert any("bars are 95 % intervals" in text for text in texts(draw_accuracy(accuracy)))
+
+
+def test_models_of_several_lengths_have_bands_alone(tmp_path):
+    chart = draw_accuracy(build_report([write_results(tmp_path, {10: 1.0, 20: 0.5})]).accuracy)
+    assert not marks(chart, "rule mark")
+    assert any("length, bands are 95 % intervals" in text for text in texts(chart))
+
+
 def crosses_of(elements):
     """The marks of lengths over the context: they have no interval."""
     points = (element for element in elements if element.get("aria-roledescription") == "point")

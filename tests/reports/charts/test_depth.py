@@ -1,7 +1,8 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from copy_eval.reports.charts.depth import DARK, draw_depth
+from copy_eval.reports.charts.depth import DARK, depth_names, draw_depth
 from copy_eval.reports.charts.theme import relative_luminance, share_colour
 from copy_eval.reports.report import build_report
 from tests.reports.charts.drawings import draw, marks, texts
@@ -17,6 +18,11 @@ def test_each_cell_says_accuracy_interval_and_prompts(tmp_path):
     [half] = [cell for cell in cells if cell["entries in the phonebook"] == "20" and cell["depth"] == "40% to 60%"]
     assert (half["exact match"], half["95 % interval"], half["prompts"]) == ("50.0%", "23.7% to 76.3%", "10")
     assert texts(chart).count("100%n=10") == 5 + 2
+
+
+def test_a_depth_that_was_asked_for_is_called_by_its_own_name():
+    depths = pd.DataFrame({"depth_from": [0.0, 1 / 9, 0.5, 1.0, 0.8], "depth_to": [0.0, 1 / 9, 0.5, 1.0, 1.0]})
+    assert depth_names(depths) == ["0%", "11.1%", "50%", "100%", "80% to 100%"]
 
 
 def test_a_length_over_the_context_is_grey_and_says_so(tmp_path):

@@ -64,6 +64,6 @@ def test_a_legends_key_has_the_marker_and_as_many_bars_as_there_are_dashes():
 
 
 def test_a_long_title_is_broken_into_lines():
-    title = chart_title("phonebook_copy on " + "a text " * 20, "50 prompts a length")
+    title = chart_title("phonebook_copy on " + "a text " * 20, "50 prompts at each length")
     assert max(map(len, title.text)) <= 72
     assert len(title.text) == 3

@@ -182,8 +182,7 @@ def grid_run(folder, depths, books=8, lengths=(1024, 2048)):
 
 def test_a_task_with_given_depths_has_a_cell_for_each_of_them(tmp_path):
     rows = grid_run(tmp_path, [0.0, 0.1, 0.5, 1.0]).depths.query("length == 2048")
-    assert rows["depth_from"].tolist() == pytest.approx([0.0, 0.05, 0.3, 0.75])
-    assert rows["depth_to"].tolist() == pytest.approx([0.05, 0.3, 0.75, 1.0])
+    assert rows["depth_from"].tolist() == rows["depth_to"].tolist() == [0.0, 0.1, 0.5, 1.0]
     assert rows["n"].tolist() == [8] * 4
     assert rows["accuracy"].tolist() == [0.0, 0.0, 0.0, 1.0]
 
@@ -195,9 +194,17 @@ def test_a_cell_of_many_questions_about_few_books_has_the_interval_of_the_books(
     assert quarters["high"].iloc[0] == pytest.approx(interval(0, 8)[1])
 
 
-def test_a_single_depth_is_a_cell_from_beginning_to_end(tmp_path):
+def test_a_few_prompts_with_random_depths_at_one_length_are_no_given_depths(tmp_path):
+    docs = [{"depth": depth} for depth in (0.01, 0.35, 0.39, 0.41)]
+    run = write_run(tmp_path, {160: "1111"}, task="filled", about={"title": "filled"}, docs=docs)
+    rows = build_report([run]).depths
+    assert rows["depth_to"].tolist() == pytest.approx([0.2, 0.4, 0.6])
+    assert rows["n"].tolist() == [1, 2, 1]
+
+
+def test_a_single_depth_is_a_cell_too(tmp_path):
     rows = grid_run(tmp_path, [0.5]).depths
-    assert rows[["depth_from", "depth_to"]].drop_duplicates().to_numpy().tolist() == [[0.0, 1.0]]
+    assert rows[["depth_from", "depth_to"]].drop_duplicates().to_numpy().tolist() == [[0.5, 0.5]]
 
 
 def test_the_interval_of_a_length_is_that_of_its_books(tmp_path):

@@ -197,9 +197,10 @@ class ExactLM(CheckedLM):
         for prefix, members in self._find_prefixes(prompts, settings, most_rows):
             # The longest first, so that what exceeds the memory shows at once.
             left = sorted(members, key=lambda place: -len(prompts[place]))
+            most_together = most_rows if prefix is None or self._batch_pays(prefix.size) else 1
             while left:
                 longest = len(prompts[left[0]]) + settings["max_gen_toks"]
-                rows = self._rows_within_memory(min(longest, self.context_length or longest), most_rows)
+                rows = self._rows_within_memory(min(longest, self.context_length or longest), most_together)
                 batch, left = left[:rows], left[rows:]
                 yield batch, self._answer([prompts[place] for place in batch], settings, prefix)
 
@@ -216,6 +217,15 @@ class ExactLM(CheckedLM):
             _log.warning("%d of %d prompts at once: more caches of %d tokens might not fit", rows, most_rows, tokens)
             self._told_of_memory = True
         return rows
+
+    def _batch_pays(self, shared: int) -> bool:
+        """Tell whether prompts that share so many tokens gain by going on in a batch.
+
+        What a batch saves is reading the weights for each row. A CPU copies each row's cache at every step, which
+        outweighs that where the cache is the larger.
+        """
+        weights = sum(parameter.nbytes for parameter in self.model.parameters())
+        return self.device.type != "cpu" or self._cache_bytes(shared) <= weights
 
     def _cache_bytes(self, tokens: int) -> int:  # noqa: ARG002
         """Return the bytes that a row of so many tokens keeps, as far as they matter."""

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from copy_eval.model_adapters.attention import AttentionRun
 from copy_eval.model_adapters.memory import free_memory
 from copy_eval.model_adapters.pythia import PythiaLM
 from copy_eval.runs.architecture import describe
@@ -51,3 +52,20 @@ def test_a_prompt_for_whose_cache_no_memory_seems_to_be_left_is_tried_alone(toke
 def test_a_device_that_says_nothing_of_its_memory_sets_no_limit():
     assert free_memory(torch.device("meta")) is None
     assert free_memory(torch.device("cpu")) > 2**20
+
+
+def test_on_a_cpu_a_cache_larger_than_the_weights_is_not_copied_into_a_batch(tokenizer, monkeypatch):
+    model = PythiaLM(pretrained=build_model("llama"), tokenizer=tokenizer, batch_size=4)
+    weights = sum(parameter.nbytes for parameter in model.model.parameters())
+    most = weights // model._cache_bytes(1)
+    assert model._batch_pays(most)
+    assert not model._batch_pays(most + 1)
+
+    monkeypatch.setattr("copy_eval.model_adapters.adapter._TOKENS_OF_A_PASS", 0)
+    prompts = [PROMPTS[0] + word for word in ("", " 1", " the", " Mary")]
+    together = answer(model, prompts)
+    rows, restart = [], AttentionRun.restart
+    monkeypatch.setattr(AttentionRun, "restart", lambda run, count: rows.append(count) or restart(run, count))
+    monkeypatch.setattr(model, "_batch_pays", lambda _: False)
+    assert answer(model, prompts) == together
+    assert rows == [1, 1, 1, 1]

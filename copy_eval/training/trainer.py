@@ -41,6 +41,7 @@ from copy_eval.training.experiment import TrainingRun
 from copy_eval.training.models import hidden_states
 
 STATE = "training.pt"
+_UNFINISHED_STATE = f".{STATE}"
 CURVE = "training.csv"
 
 _BETAS = (0.9, 0.98)
@@ -81,7 +82,7 @@ class _State:
         # torch's own writer tells a full disk as an error of its own format.
         buffer = io.BytesIO()
         torch.save(content, buffer)
-        unfinished = folder / f".{STATE}"
+        unfinished = folder / _UNFINISHED_STATE
         with _writing(unfinished):
             unfinished.write_bytes(buffer.getbuffer())
             unfinished.replace(folder / STATE)
@@ -189,7 +190,9 @@ def train_run(run: TrainingRun, folder: Path, device: torch.device, title: str) 
                 saved = time.monotonic()
     with _writing(folder / f".{CURVE}"):
         write_whole(folder / CURVE, _to_csv(state.curve))
-    (folder / STATE).unlink(missing_ok=True)
+    # The second one is what a kill in the midst of writing leaves.
+    for name in (STATE, _UNFINISHED_STATE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _describe(state: _State) -> str:

@@ -58,6 +58,7 @@ def test_a_killed_run_goes_on_to_the_weights_of_one_that_was_not(tmp_path):
     assert process.returncode == -signal.SIGKILL
     assert not is_done(run, killed)
     assert (killed / "training.pt").is_file()
+    (killed / ".training.pt").write_bytes(b"what a kill in the midst of writing leaves")
 
     train_run(run, killed, CPU, "run")
     for step in ("step400", "step800"):

@@ -89,7 +89,7 @@ def test_the_rows_behind_every_chart_stand_in_a_csv_beside_it(results):
     report = build_report([results])
     files = render_files(report)
     for kind in CHARTS:
-        table = pd.read_csv(pd.io.common.BytesIO(files[kind.table]))
+        table = pd.read_csv(pd.io.common.BytesIO(files[kind.table]), float_precision="round_trip")
         for series, rows in kind.of_series(report).items():
             assert f"{kind.prefix}{series}.png" in files
             written = table[table["series"] == series]

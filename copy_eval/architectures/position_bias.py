@@ -57,14 +57,17 @@ class _NoRotation(nn.Module):
         return hidden.new_ones(shape), hidden.new_zeros(shape)
 
 
-class PositionBiasModel(LlamaModel):
+class _Biased:
+    """The bias is a mask of its own for each head, which these kernels do not take."""
+
+    _supports_flash_attn = False
+    _supports_flex_attn = False
+
+
+class PositionBiasModel(_Biased, LlamaModel):
     """The layers, without the head."""
 
     config: PositionBiasConfig
-    config_class = PositionBiasConfig
-    # The bias is a mask of its own for each head, which these kernels do not take.
-    _supports_flash_attn = False
-    _supports_flex_attn = False
 
     def __init__(self, config: PositionBiasConfig) -> None:
         super().__init__(config)
@@ -103,13 +106,10 @@ class PositionBiasModel(LlamaModel):
         )
 
 
-class PositionBiasForCausalLM(LlamaForCausalLM):
+class PositionBiasForCausalLM(_Biased, LlamaForCausalLM):
     """The language model."""
 
     config: PositionBiasConfig
-    config_class = PositionBiasConfig
-    _supports_flash_attn = False
-    _supports_flex_attn = False
 
     def __init__(self, config: PositionBiasConfig) -> None:
         super().__init__(config)

@@ -7,13 +7,13 @@ import torch
 
 from copy_eval.model_adapters.caches import CachedRows, growing_cache, join
 from copy_eval.model_adapters.drafting import width_filled
-from copy_eval.model_adapters.forward import CachedModel, count_at_once, most_likely, split_rows
+from copy_eval.model_adapters.forward import CachedModel, LogitsRun, count_at_once, split_rows
 
 _SHARE = 0.25
 """Of rows times drafted columns, what drafts must fill: they share the step's pass, but columns are not free."""
 
 
-class AttentionRun:
+class AttentionRun(LogitsRun):
     """A batch in a model whose layers keep keys and values of every token.
 
     A pass takes in each row's tokens and its draft, padded on the right. What comes later is never attended to, so the
@@ -29,28 +29,19 @@ class AttentionRun:
 
         Args:
             model: one whose cache ``growing_cache`` knows and that has no recurrent layers.
-            pad_token: what to pad with.
+            pad_token: see ``LogitsRun``, as for the others.
             context: the most slots, which some models have tables for; None for no limit.
-            takes_drafts: see ``Run``.
-            in_stretches: whether a long text may go in by several passes, in a model that also takes drafts.
+            takes_drafts: see there.
+            in_stretches: see there.
         """
-        self._model, self._pad_token, self._context = model, pad_token, context
-        self._takes_drafts, self._in_stretches = takes_drafts, takes_drafts and in_stretches
+        super().__init__(model, pad_token, takes_drafts, in_stretches)
+        self._context = context
         self._cached: CachedRows | None = None
         self._prefix: CachedRows | None = None
         self._prefix_size = 0
         self._kept: Sequence[int] = []
         self._spare: list[int] = []  # each row's last slots: padding, and what was rejected
         self._drafted: list[int] = []
-
-    @property
-    def takes_drafts(self) -> bool:
-        """Whether drafts are checked in this batch."""
-        return self._takes_drafts
-
-    def feed(self, tokens: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> list[list[int]]:
-        """Take in each row's tokens and its draft; return the choices after the last token and each drafted one."""
-        return most_likely(self.logits(tokens, drafts))
 
     def logits(self, tokens: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Do what ``feed`` does; return each row's logits [choice, vocab]."""

@@ -1,6 +1,7 @@
-"""One forward pass of a causal language model over a cache, whatever the model calls its arguments."""
+"""Forward passes of a causal language model over a cache, whatever the model calls its arguments."""
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -93,3 +94,36 @@ def most_likely(logits: Sequence[torch.Tensor]) -> list[list[int]]:
     """Return each row's choices by its logits [choice, vocab]."""
     choices = iter(torch.cat(list(logits)).argmax(dim=-1).tolist())
     return [[next(choices) for _ in row] for row in logits]
+
+
+class LogitsRun(ABC):
+    """A ``Run`` by way of logits, which the self-test compares."""
+
+    def __init__(self, model: CachedModel, pad_token: int, takes_drafts: bool, in_stretches: bool) -> None:
+        """Begin a batch.
+
+        Args:
+            model: with drafts, one whose cache ``growing_cache`` knows.
+            pad_token: what to pad with.
+            takes_drafts: see ``Run``.
+            in_stretches: whether a long text may go in by several passes, in a model that also takes drafts.
+        """
+        self._model, self._pad_token = model, pad_token
+        self._takes_drafts, self._in_stretches = takes_drafts, takes_drafts and in_stretches
+
+    @property
+    def takes_drafts(self) -> bool:
+        """Whether drafts are checked in this batch."""
+        return self._takes_drafts
+
+    def feed(self, tokens: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Take in each row's tokens and its draft; return the choices after the last token and each drafted one."""
+        return most_likely(self.logits(tokens, drafts))
+
+    @abstractmethod
+    def logits(self, tokens: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """Do what ``feed`` does; return each row's logits [choice, vocab]."""
+
+    @abstractmethod
+    def keep(self, rows: Sequence[int], accepted: Sequence[int]) -> None:
+        """Go on with these rows only, and of their last drafts with the first ``accepted`` tokens."""

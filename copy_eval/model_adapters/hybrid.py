@@ -7,7 +7,7 @@ import torch
 
 from copy_eval.model_adapters.caches import CachedRows, growing_cache, join
 from copy_eval.model_adapters.drafting import width_filled
-from copy_eval.model_adapters.forward import CachedModel, count_at_once, most_likely, split_rows
+from copy_eval.model_adapters.forward import CachedModel, LogitsRun, count_at_once, most_likely, split_rows
 
 _SHARE = 0.5
 """Of rows times drafted columns, what drafts must fill: a pass of their own takes them in."""
@@ -16,7 +16,7 @@ _WORTH = 2
 """Tokens of a draft below which a pass for it does not pay."""
 
 
-class HybridRun:
+class HybridRun(LogitsRun):
     """A batch in a model whose states cannot give a token back.
 
     The prompts are padded on the left, where the model's own mask keeps padding out of its states. Later no padding is
@@ -31,30 +31,13 @@ class HybridRun:
     """
 
     def __init__(self, model: CachedModel, pad_token: int, takes_drafts: bool, in_stretches: bool = True) -> None:
-        """Begin a batch.
-
-        Args:
-            model: any; with drafts, one whose cache ``growing_cache`` knows.
-            pad_token: what to pad with.
-            takes_drafts: see ``Run``.
-            in_stretches: whether a long text may go in by several passes, in a model that also takes drafts.
-        """
-        self._model, self._pad_token, self._takes_drafts = model, pad_token, takes_drafts
-        self._in_stretches = takes_drafts and in_stretches
+        """Begin a batch; the model may be any, and ``LogitsRun`` says the rest."""
+        super().__init__(model, pad_token, takes_drafts, in_stretches)
         self._cached: CachedRows | None = None
         self._prefix: CachedRows | None = None
         self._again: list[Sequence[int]] = []  # each row's tokens that stand and are not in its state
         self._drafts: dict[int, Sequence[int]] = {}  # what was taken in of each row's draft
         self._after: CachedRows | None = None  # those rows behind their drafts
-
-    @property
-    def takes_drafts(self) -> bool:
-        """Whether drafts are checked in this batch."""
-        return self._takes_drafts
-
-    def feed(self, tokens: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> list[list[int]]:
-        """Take in each row's tokens and its draft; return the choices after the last token and each drafted one."""
-        return most_likely(self.logits(tokens, drafts))
 
     def logits(self, tokens: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Do what ``feed`` does; return each row's logits [choice, vocab]."""

@@ -13,12 +13,11 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 
-from copy_eval.model_adapters.decoding import Run
-from copy_eval.model_adapters.forward import CachedModel
+from copy_eval.model_adapters.forward import CachedModel, LogitsRun
 
 _log = logging.getLogger(__name__)
 
@@ -60,13 +59,6 @@ class Capabilities:
 
     batched: bool = False
     drafted: bool = False
-
-
-class LogitsRun(Run, Protocol):
-    """A run that also returns logits."""
-
-    def logits(self, tokens: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
-        """Do what ``feed`` does; return each row's logits [choice, vocab]."""
 
 
 @dataclass(frozen=True)

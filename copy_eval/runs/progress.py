@@ -150,12 +150,16 @@ class Progress:
             f"{finished} of {self.cells}",
             str(self.failed),
             f"{self._prompts / elapsed:.1f}" if self._prompts else "",
-            _clock(max(0.0, self._work_left * elapsed / self._work_done - (now - self._last_done)))
-            if self._work_done
-            else "",
+            # A cell that takes longer than those before it leaves nothing to tell it by.
+            _clock(seconds) if (seconds := self._seconds_left(now, elapsed)) > 0 else "",
         )
         running = [f"{cell.label}  {what}  {_clock(now - since)}" for cell, (what, since) in self._running.items()]
         return Group("", *running, table)
+
+    def _seconds_left(self, now: float, elapsed: float) -> float:
+        if not self._work_done:
+            return 0.0
+        return self._work_left * elapsed / self._work_done - (now - self._last_done)
 
 
 def _clock(seconds: float) -> str:

@@ -28,7 +28,16 @@ import yaml
 from copy_eval.errors import UserError
 from copy_eval.runs.model_entries import ModelEntry, dump_model, read_models
 from copy_eval.runs.task_loading import TASKS, describe_task, tasks_by_name
-from copy_eval.runs.yaml_values import Source, locate, read_name, read_path, read_yaml, refuse_unknown
+from copy_eval.runs.yaml_values import (
+    Source,
+    find_yaml,
+    locate,
+    packaged_names,
+    read_name,
+    read_path,
+    read_yaml,
+    refuse_unknown,
+)
 from copy_eval.task_description import SettingKind
 from copy_eval.tasks.settings import read_depths, read_whole_number
 
@@ -93,7 +102,7 @@ def load_suite(name: str, settings: Mapping[str, Any], include_path: str | None 
     Raises:
         UserError: if there is no such suite or something in it is not usable; names the file and the line.
     """
-    file = _find(name)
+    file = find_yaml(name, _PACKAGED, "suite")
     content, source = read_yaml(file)
     if include_path is not None and isinstance(content, dict):
         # Found from here, and not from the suite's own folder.
@@ -118,16 +127,7 @@ def suite_of_options(
 
 def packaged_suites() -> list[str]:
     """Return the names of the suites that the package carries."""
-    return sorted(file.stem for file in _PACKAGED.glob("*.yaml"))
-
-
-def _find(name: str) -> Path:
-    if Path(name).is_file():
-        return Path(name)
-    if "/" in name or name.endswith((".yaml", ".yml")):
-        raise UserError(f"no such suite file: {name}")
-    refuse_unknown(name, packaged_suites(), "suite")
-    return _PACKAGED / f"{name}.yaml"
+    return packaged_names(_PACKAGED)
 
 
 def _build_suite(content: object, source: Source, default_name: str) -> Suite:

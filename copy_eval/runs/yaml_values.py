@@ -46,6 +46,30 @@ class Source:
             raise UserError(f"{self.file}:{self.lines[known]}: {error}") from error
 
 
+def packaged_names(folder: Path) -> list[str]:
+    """Return the names of the YAML files that a folder of the package holds."""
+    return sorted(file.stem for file in folder.glob("*.yaml"))
+
+
+def find_yaml(name: str, packaged: Path, kind: str) -> Path:
+    """Return a YAML file: one of the user's, or else a packaged one.
+
+    Args:
+        name: a path, or the name of a packaged file.
+        packaged: the folder of those.
+        kind: what such a file is, for errors.
+
+    Raises:
+        UserError: if there is none of this name.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    if "/" in name or name.endswith((".yaml", ".yml")):
+        raise UserError(f"no such {kind} file: {name}")
+    refuse_unknown(name, packaged_names(packaged), kind)
+    return packaged / f"{name}.yaml"
+
+
 def read_yaml(file: Path) -> tuple[Any, Source]:
     """Return what a YAML file holds, and where.
 

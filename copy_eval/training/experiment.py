@@ -25,9 +25,9 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from copy_eval.errors import UserError, first_problem
-from copy_eval.runs.yaml_values import Place, Source, read_yaml, refuse_unknown
+from copy_eval.runs.yaml_values import Place, Source, find_yaml, packaged_names, read_yaml, refuse_unknown
 
-PACKAGED = Path(__file__).resolve().parent / "experiments"
+_PACKAGED = Path(__file__).resolve().parent / "experiments"
 
 Size = Literal["cpu", "paper"]
 SIZES: tuple[Size, ...] = get_args(Size)
@@ -90,7 +90,7 @@ class TrainingRun:
 
 def packaged_experiments() -> list[str]:
     """Return the names of the experiments that the package carries."""
-    return sorted(file.stem for file in PACKAGED.glob("*.yaml"))
+    return packaged_names(_PACKAGED)
 
 
 def load_experiment(name: str, size: Size) -> tuple[str, Experiment]:
@@ -106,7 +106,7 @@ def load_experiment(name: str, size: Size) -> tuple[str, Experiment]:
     Raises:
         UserError: if there is no such experiment or something in it is not usable; names the file and the line.
     """
-    file = _find(name)
+    file = find_yaml(name, _PACKAGED, "experiment")
     content, source = read_yaml(file)
     experiment = _read(content, source)
     if size not in experiment.sizes:
@@ -123,15 +123,6 @@ def runs_of(experiment: Experiment, size: Size) -> list[TrainingRun]:
         for task in scale.tasks
         for architecture in experiment.architectures
     ]
-
-
-def _find(name: str) -> Path:
-    if Path(name).is_file():
-        return Path(name)
-    if "/" in name or name.endswith((".yaml", ".yml")):
-        raise UserError(f"no such experiment file: {name}")
-    refuse_unknown(name, packaged_experiments(), "experiment")
-    return PACKAGED / f"{name}.yaml"
 
 
 def _read(content: object, source: Source) -> Experiment:

@@ -49,7 +49,7 @@ test-lowest: $(LOWEST)
 gpu:
 	$(PYTHON) -m benchmarks.gpu
 
-# Every causal model type of transformers, tiny and with random weights, in a batch with drafts and alone.
+# Nearly every causal model type of transformers, tiny and with random weights, in a batch with drafts and alone.
 zoo: $(INSTALLED)
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.model_adapters.zoo demo/zoo.md
 

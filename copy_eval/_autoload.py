@@ -1,8 +1,7 @@
 """Plugs the tasks and adapters into lm-eval, whose releases up to 0.4.13 look for neither in other packages.
 
 ``copy_eval_autoload.pth`` runs ``connect`` whenever Python starts. All it does then is put a finder on
-``sys.meta_path`` that waits for six modules of lm-eval and for transformers' Auto classes; once such a module has
-loaded, its hook below runs.
+``sys.meta_path`` that waits for seven modules of lm-eval; once such a module has loaded, its hook below runs.
 
 Every Python start of the environment pays for this file, so it imports nothing at the top but what Python has loaded by
 then, and nothing in it may raise: a hook that fails is noted in ``errors``, and lm-eval runs on without us.
@@ -205,5 +204,5 @@ HOOKS: "dict[str, Callable[[Any], None]]" = {
     "lm_eval.evaluator_utils": _let_clusters_have_their_errors,
     "lm_eval.evaluator": _hand_over_model,
     "lm_eval._cli.harness": _report_user_errors,
-    "transformers.models.auto.modeling_auto": _register_architectures,
+    "lm_eval.models.huggingface": _register_architectures,
 }

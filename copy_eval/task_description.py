@@ -70,7 +70,7 @@ class TaskDescription(BaseModel):
     unit: Line = "length"
     """What a length counts."""
     headline_metric: Line = "exact_match"
-    """The metric that tables and plots show."""
+    """The metric that tables and charts show."""
     verbatim: bool = True
     """Whether an answer has to be written letter by letter: false where scores ignore case or space."""
     depth: Line = "depth"

@@ -123,7 +123,7 @@ def finders():
 print(finders())
 import lm_eval.api.registry, lm_eval.tasks.manager
 print(finders())
-import lm_eval._cli.harness, lm_eval.evaluator, transformers.models.auto.modeling_auto
+import lm_eval._cli.harness, lm_eval.evaluator, lm_eval.models.huggingface
 print(finders())
 """
     assert installed.python(script).split() == ["1", "1", "0"]

@@ -1,7 +1,7 @@
 """Architectures that transformers does not have, written as its own are; importing this package registers them.
 
-Their checkpoints are ordinary folders. ``AutoModelForCausalLM`` and every adapter load them without remote code: the
-bridge imports this package once transformers' Auto classes are loaded.
+Their checkpoints are ordinary folders. Every adapter of lm-eval that loads with transformers loads them without remote
+code, since the bridge imports this package with lm-eval's ``hf``; elsewhere, import it before ``from_pretrained``.
 """
 
 from transformers import AutoConfig, AutoModelForCausalLM

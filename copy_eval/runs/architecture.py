@@ -25,6 +25,7 @@ from transformers import (
 )
 from transformers.integrations import hub_kernels
 
+import copy_eval.architectures  # noqa: F401 - registers them
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.checkpoints import is_state_spaces, read_config, resolve_checkpoint
 from copy_eval.model_adapters.state_spaces_layout import is_hybrid, translate_config

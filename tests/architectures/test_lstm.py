@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
@@ -62,11 +63,20 @@ def test_the_adapter_batches_and_drafts_with_the_answers_of_transformers_alone(t
     assert together == expected
 
 
-def test_the_bridge_lets_transformers_load_it_without_remote_code(tmp_path):
+@pytest.mark.parametrize(
+    ("connect", "loaded"),
+    [
+        ("import copy_eval; copy_eval.register(); import lm_eval.models.huggingface", True),
+        ("import copy_eval.architectures", True),
+        # Whoever does not use lm-eval does not pay for the bridge.
+        ("import copy_eval; copy_eval.register()", False),
+    ],
+)
+def test_transformers_loads_it_without_remote_code_where_lm_evals_hf_does(tmp_path, connect, loaded):
     new_model().save_pretrained(tmp_path)
     code = (
-        "import copy_eval; copy_eval.register(); from transformers import AutoModelForCausalLM; "
+        f"{connect}\nfrom transformers import AutoModelForCausalLM\n"
         f"print(type(AutoModelForCausalLM.from_pretrained({str(tmp_path)!r})).__name__)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "LSTMForCausalLM\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode == 0) == ("LSTMForCausalLM\n" if loaded else "", loaded)

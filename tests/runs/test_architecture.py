@@ -187,3 +187,19 @@ def test_the_infinite_limit_of_a_mamba2_that_transformers_saved_is_read(tmp_path
     assert "Infinity" in (tmp_path / "config.json").read_text()
     parameters = sum(parameter.numel() for parameter in AutoModelForCausalLM.from_config(config).parameters())
     assert read_architecture(str(tmp_path)).parameters == parameters
+
+
+def test_an_architecture_of_our_own_is_counted_like_those_of_transformers(tmp_path):
+    (tmp_path / "config.json").write_text(
+        json.dumps({
+            "model_type": "copy_eval_position_bias", "vocab_size": 32, "hidden_size": 64, "intermediate_size": 128,
+            "num_hidden_layers": 2, "num_attention_heads": 4,
+        })
+    )  # fmt: skip
+    code = (
+        "from copy_eval.runs.architecture import read_architecture\n"
+        f"print(read_architecture({str(tmp_path)!r}).parameters)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    attention, mlp, norms = 4 * 64 * 64, 3 * 64 * 128, 2 * 64
+    assert int(done.stdout) == 2 * (attention + mlp + norms) + 64 + 2 * 32 * 64

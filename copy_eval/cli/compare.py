@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from copy_eval.errors import UserError
+
 _DESCRIPTION = """
 Compare the exact match of two models, length by length and all lengths of a task together. Where both answered the
 same prompts and logged their samples (lm_eval's --log_samples), the comparison is paired, which finds smaller
@@ -11,6 +13,8 @@ differences; else it says why it is not. Runs with and without a chat template s
 Different versions of a task, and different texts, are never compared.
 """
 _EPILOG = """
+exit codes: 0 compared, 2 bad input or nothing that can be compared
+
 examples:
   copy-eval compare results/tiny-pythia results/tiny-mamba
   copy-eval compare results/tiny-pythia results/tiny-mamba --format csv > comparison.csv
@@ -44,5 +48,8 @@ def run(options: argparse.Namespace) -> int:
     from copy_eval.reports.comparison.text import render
 
     a, b = read_evaluation([options.a]), read_evaluation([options.b])
-    print(render(compare(a, b), a, b, options.format))
+    comparison = compare(a, b)
+    print(render(comparison, a, b, options.format))
+    if comparison["difference"].isna().all():
+        raise UserError("nothing was compared: there is no length at which both have a score; the notes say why")
     return 0

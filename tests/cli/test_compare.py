@@ -18,11 +18,15 @@ def test_two_models_are_compared(tmp_path, capsys):
     assert capsys.readouterr().out.startswith("model_a,revision_a,setup_a,model_b,")
 
 
-def test_models_without_a_length_in_common_say_so(tmp_path, capsys):
+def test_models_without_a_length_in_common_say_why_and_exit_with_code_2(tmp_path, capsys):
     a = write_run(tmp_path, {10: "11"}, model="a")
     b = write_run(tmp_path, {10: "11"}, model="b", version=2.0)
-    assert main(["compare", str(a), str(b)]) == 0
-    assert "not compared: phonebook_copy 10: B has version 2.0 of the task, this is 1.0" in capsys.readouterr().out
+    assert main(["compare", str(a), str(b)]) == 2
+    written = capsys.readouterr()
+    assert "not compared: phonebook_copy 10: B has version 2.0 of the task, this is 1.0" in written.out
+    assert written.err == (
+        "copy-eval: nothing was compared: there is no length at which both have a score; the notes say why\n"
+    )
 
 
 def test_a_folder_of_two_models_is_one_line_and_exit_code_2(tmp_path, capsys):

@@ -25,6 +25,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from copy_eval.errors import UserError, first_problem
+from copy_eval.packaged import packaged_checkpoints
 from copy_eval.runs.yaml_values import Place, Source, find_yaml, packaged_names, read_yaml, refuse_unknown
 
 _PACKAGED = Path(__file__).resolve().parent / "experiments"
@@ -106,7 +107,7 @@ def load_experiment(name: str, size: Size) -> tuple[str, Experiment]:
     Raises:
         UserError: if there is no such experiment or something in it is not usable; names the file and the line.
     """
-    file = find_yaml(name, _PACKAGED, "experiment")
+    file = find_yaml(name, _PACKAGED, "experiment", packaged_checkpoints())
     content, source = read_yaml(file)
     experiment = _read(content, source)
     if size not in experiment.sizes:

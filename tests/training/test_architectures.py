@@ -5,7 +5,7 @@ from copy_eval.training.architectures import ARCHITECTURES
 from copy_eval.training.examples import draw_examples, pack
 from copy_eval.training.experiment import SIZES
 from copy_eval.training.trainer import measure
-from tests.training.test_models import compiles
+from tests.training.test_scan import compiles
 
 
 def count_parameters(name, size):
@@ -33,7 +33,7 @@ def test_each_learns_a_batch_by_heart(name):
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []
     for _ in range(5):
-        loss, accuracy = measure(model, batch, torch.device("cpu"))
+        loss, accuracy = measure(model, batch, torch.device("cpu"), half=False)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

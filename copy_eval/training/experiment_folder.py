@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,28 @@ def train_experiment(name: str, experiment: Experiment, size: Size, out: Path) -
     Raises:
         UserError: if the folder holds something else, or something cannot be read or written.
     """
-    if size == "paper" and not torch.cuda.is_available():
-        raise UserError("size paper trains on a GPU, and PyTorch finds none here; leave out --size paper")
+    if size == "paper":
+        _check_gpu(experiment)
     runs = runs_of(experiment, size)
     with _opened(out, {"name": name, "size": size, **experiment.model_dump()}):
         return _train_all(
             [(training_of(run), out / run.name) for run in runs], lambda: _write_suites(f"{name}-{size}", runs, out)
+        )
+
+
+def _check_gpu(experiment: Experiment) -> None:
+    """Check that models of the paper's size can be trained here.
+
+    Raises:
+        UserError: if there is no GPU, or the kernels are missing that an architecture needs.
+    """
+    if not torch.cuda.is_available():
+        raise UserError("size paper trains on a GPU, and PyTorch finds none here; leave out --size paper")
+    needing = [name for name in experiment.architectures if ARCHITECTURES[name].kernels]
+    if needing and not (find_spec("mamba_ssm") and find_spec("causal_conv1d")):
+        raise UserError(
+            f"at size paper, {', '.join(needing)} needs the kernels of mamba-ssm and causal-conv1d: "
+            "pip install --no-build-isolation 'copy-eval[cuda]'"
         )
 
 
@@ -93,6 +110,7 @@ def training_of(run: TrainingRun) -> Training:
         save=_save,
         checkpoints={point: f"step{point}" for point in run.points},
         compiles=architecture.compiles,
+        half_on=("cuda",) if architecture.half else (),
     )
 
 

@@ -131,7 +131,7 @@ def training_of(name: str) -> Training:
         begin=lambda: PhonebooksAndTexts(*_read_texts(), _SEED, recipe.tokens),
         save=partial(_save, name),
         checkpoints={recipe.tokens: name},
-        half_on_cpu=True,
+        half_on=("cpu", "cuda"),
     )
 
 

@@ -18,7 +18,7 @@ import pickle
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,8 +79,8 @@ class Training:
     compiles: bool = False
     """Whether ``torch.compile`` makes it faster on a GPU."""
 
-    half_on_cpu: bool = False
-    """Whether it computes in bfloat16 on a CPU too."""
+    half_on: Collection[str] = ("cuda",)
+    """The kinds of devices on which it computes in bfloat16."""
 
 
 @dataclass(slots=True)
@@ -234,7 +234,7 @@ def _take_step(state: _State, device: torch.device) -> tuple[float, float]:
     batches = curriculum.take_step()
     value = accuracy = 0.0
     for batch in batches:
-        loss, right = measure(state.model, batch, device, half=device.type == "cuda" or state.training.half_on_cpu)
+        loss, right = measure(state.model, batch, device, half=device.type in state.training.half_on)
         (loss / len(batches)).backward()
         value += loss.item() / len(batches)
         accuracy += right / len(batches)

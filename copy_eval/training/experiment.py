@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from copy_eval.errors import UserError, first_problem
 from copy_eval.packaged import packaged_checkpoints
@@ -51,7 +51,7 @@ class Scale(_Checked):
     context: PositiveInt
     """Tokens of a row, into which examples are packed."""
 
-    learning_rate: PositiveFloat
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     evaluation_points: list[PositiveInt]
     """Training examples after which a checkpoint is written; one is written at the end in any case."""
 
@@ -64,7 +64,7 @@ class Experiment(_Checked):
 
     description: str
     architectures: Annotated[list[str], Field(min_length=1)]
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1)]
     sizes: Annotated[dict[str, Scale], Field(min_length=1)]
 
 
@@ -127,6 +127,9 @@ def runs_of(experiment: Experiment, size: Size) -> list[TrainingRun]:
 
 
 def _read(content: object, source: Source) -> Experiment:
+    with source.at():
+        if not isinstance(content, dict):
+            raise UserError(f"an experiment is a mapping with {', '.join(Experiment.model_fields)}")
     try:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:

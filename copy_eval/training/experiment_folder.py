@@ -33,7 +33,7 @@ from copy_eval.training.alphabet_tokenizer import build_tokenizer
 from copy_eval.training.architectures import ARCHITECTURES
 from copy_eval.training.examples import FreshExamples
 from copy_eval.training.experiment import Experiment, Size, TrainingRun, runs_of
-from copy_eval.training.trainer import DivergedError, Training, is_done, train_model
+from copy_eval.training.trainer import DivergedError, Training, is_done, train_model, writing
 
 MARKER = "experiment.yaml"
 
@@ -146,7 +146,8 @@ def _opened(out: Path, content: Mapping[str, Any]) -> Iterator[None]:
     """
     _check(out, content)
     with locked(out):
-        write_whole(out / MARKER, yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True))
+        with writing(out / f".{MARKER}"):
+            write_whole(out / MARKER, yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True))
         yield
 
 
@@ -202,6 +203,7 @@ def _write_suites(name: str, runs: list[TrainingRun], out: Path) -> list[Path]:
             models.append({"name": task} | model if len(learned) > 1 else model)
         file = out / f"suite-{task}.yaml"
         suite = {"name": f"{name}-{task}", "models": models, "tasks": evaluated}
-        write_whole(file, yaml.safe_dump(suite, sort_keys=False))
+        with writing(out / f".{file.name}"):
+            write_whole(file, yaml.safe_dump(suite, sort_keys=False))
         written.append(file)
     return written

@@ -109,7 +109,7 @@ class _State:
         buffer = io.BytesIO()
         torch.save(content, buffer)
         unfinished = folder / _UNFINISHED_STATE
-        with _writing(unfinished):
+        with writing(unfinished):
             unfinished.write_bytes(buffer.getbuffer())
             unfinished.replace(folder / STATE)
             write_whole(folder / CURVE, self.to_csv())
@@ -147,11 +147,14 @@ class _State:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Make one line of what goes wrong with writing ``path``, and leave nothing of it."""
     try:
         yield
-    except (OSError, SafetensorError) as error:
+    except Exception as error:
+        # tokenizers tells a full disk as a bare Exception.
+        if not isinstance(error, OSError | SafetensorError) and type(error) is not Exception:
+            raise
         shutil.rmtree(path, ignore_errors=True)
         path.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or first_line(error)
@@ -186,7 +189,7 @@ def train_model(training: Training, folder: Path, device: torch.device, title: s
         model.base_model.compile()
     optimizer = torch.optim.AdamW(model.parameters(), betas=_BETAS, weight_decay=_WEIGHT_DECAY)
     state = _State(training, model, optimizer, curriculum)
-    with _writing(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     state.restore(folder, device)
     model.train()
@@ -207,7 +210,7 @@ def train_model(training: Training, folder: Path, device: torch.device, title: s
             if time.monotonic() - saved >= _SECONDS_BETWEEN_SAVES:
                 state.save(folder)
                 saved = time.monotonic()
-    with _writing(folder / f".{CURVE}"):
+    with writing(folder / f".{CURVE}"):
         write_whole(folder / CURVE, state.to_csv())
     # The second one is what a kill in the midst of writing leaves.
     for name in (STATE, _UNFINISHED_STATE):
@@ -284,7 +287,7 @@ def _export(training: Training, model: PreTrainedModel, folder: Path) -> None:
     unfinished = folder.with_name(f".{folder.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
     transformers_logging.disable_progress_bar()
-    with _writing(unfinished):
+    with writing(unfinished):
         training.save(model, unfinished)
         # safetensors writes a file that nobody else may read.
         (unfinished / "model.safetensors").chmod(0o644)

@@ -22,7 +22,7 @@ sizes:
     batch: 10
     context: 32
     learning_rate: 0.002
-    evaluation_points: [20]
+    evaluation_points: []
     tasks:
       ngram_prefix: [ngram_prefix_10]
       ngram_suffix: [ngram_suffix_10]
@@ -43,9 +43,9 @@ def test_make_synthetic_trains_evaluates_and_reports_and_skips_what_is_done(tmp_
     assert (report / "index.html").is_file()
     curves = pd.read_csv(report / "accuracy_by_length.csv")
     # Models that learned different tasks are not steps of one.
-    assert sorted(set(zip(curves["model"], curves["step"], curves["task"], strict=True))) == [
-        (f"{task}-{architecture}-seed0", step, task)
-        for task in ("ngram_prefix", "ngram_suffix") for architecture in ("lstm", "rope") for step in (20, 40)
+    assert sorted(zip(curves["model"], curves["step"], curves["task"], strict=True)) == [
+        (f"{task}-{architecture}-seed0", 40, task)
+        for task in ("ngram_prefix", "ngram_suffix") for architecture in ("lstm", "rope")
     ]  # fmt: skip
     again = subprocess.run(make, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr[-3000:]

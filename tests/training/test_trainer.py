@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ import torch
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.pythia import PythiaLM
 from copy_eval.tasks.synthetic import Example
+from copy_eval.training.alphabet_tokenizer import build_tokenizer
 from copy_eval.training.architectures import ARCHITECTURES
 from copy_eval.training.curriculum import Batch
 from copy_eval.training.examples import pack
@@ -102,6 +104,15 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path, megabytes):
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
     train_model(new_run(), tmp_path / "out", CPU, "run")
     assert is_done(new_run(), tmp_path / "out")
+
+
+def test_a_disk_that_is_full_when_the_tokenizer_is_written_is_one_line_too(tmp_path):
+    run = replace(
+        new_run(evaluation_points=[10]), save=lambda *_: build_tokenizer().backend_tokenizer.save("/dev/full")
+    )
+    with pytest.raises(UserError, match=f"cannot write {tmp_path}: No space left on device") as error:
+        train_model(run, tmp_path, CPU, "run")
+    assert "\n" not in str(error.value)
 
 
 def test_a_state_of_another_experiment_or_of_none_is_told_and_left(tmp_path):

@@ -82,7 +82,7 @@ def _check_gpu(experiment: Experiment) -> None:
     needing = [name for name in experiment.architectures if ARCHITECTURES[name].kernels]
     if needing and not (find_spec("mamba_ssm") and find_spec("causal_conv1d")):
         raise UserError(
-            f"at size paper, {', '.join(needing)} needs the kernels of mamba-ssm and causal-conv1d: "
+            f"size paper takes the kernels of mamba-ssm and causal-conv1d for {', '.join(needing)}: "
             "pip install --no-build-isolation 'copy-eval[cuda]'"
         )
 

@@ -106,7 +106,7 @@ def test_paper_size_needs_the_kernels_of_a_mamba(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert main(["train", "recall", "--size", "paper", "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
-    assert "mamba, mamba-mimetic, hybrid needs the kernels of mamba-ssm and causal-conv1d" in error
+    assert "takes the kernels of mamba-ssm and causal-conv1d for mamba, mamba-mimetic, hybrid: pip install" in error
     assert not (tmp_path / "out").exists()
 
 

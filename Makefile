@@ -12,7 +12,10 @@ PHONEBOOK := $(DEMO) num_samples=64 --tasks phonebook_copy
 # C4 is not at hand offline: the text is the documentation of the data sets that scikit-learn carries.
 COPY := $(DEMO) num_samples=64,c4_path=demo/text.txt,length_tokenizer=tiny-pythia --tasks c4_copy_25,c4_copy_50,c4_copy_100,c4_copy_200
 
-.PHONY: demo test test-lowest test-mamba-ssm zoo gpu check
+EXPERIMENTS := data-efficiency length-generalization ngram-lookup duplicates recall
+SYNTHETIC := demo/synthetic
+
+.PHONY: demo synthetic test test-lowest test-mamba-ssm zoo gpu check
 
 demo: $(INSTALLED)
 	@mkdir -p demo && cat .venv/lib/python3*/site-packages/sklearn/datasets/descr/*.rst > demo/text.txt
@@ -21,6 +24,18 @@ demo: $(INSTALLED)
 	$(BIN)/lm_eval run --model pythia --model_args pretrained=tiny-pythia $(COPY)
 	$(BIN)/lm_eval run --model mamba_ssm --model_args pretrained=tiny-mamba $(COPY)
 	$(BIN)/copy-eval report demo/results --out demo
+
+# Trains, evaluates and reports one experiment after the other: hours on two cores. Each command skips what is done, so
+# the same goes on where it was stopped. One of them: make synthetic EXPERIMENTS=recall
+synthetic: $(INSTALLED)
+	@set -e; for experiment in $(EXPERIMENTS); do \
+		folder=$(SYNTHETIC)/$$(basename $$experiment .yaml); \
+		$(BIN)/copy-eval train $$experiment --out $$folder/models; \
+		for suite in $$folder/models/suite-*.yaml; do \
+			$(BIN)/copy-eval run $$suite --out $$folder/results/$$(basename $$suite .yaml); \
+		done; \
+		$(BIN)/copy-eval report $$folder/results --out $$folder/report; \
+	done
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile

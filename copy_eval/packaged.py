@@ -4,3 +4,8 @@ from pathlib import Path
 
 PACKAGED = Path(__file__).resolve().parent / "checkpoints"
 """A folder each: weights, config.json, tokenizer.json and a model card."""
+
+
+def packaged_checkpoints() -> list[str]:
+    """Return their names."""
+    return sorted(folder.name for folder in PACKAGED.iterdir())

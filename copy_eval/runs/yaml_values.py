@@ -51,13 +51,14 @@ def packaged_names(folder: Path) -> list[str]:
     return sorted(file.stem for file in folder.glob("*.yaml"))
 
 
-def find_yaml(name: str, packaged: Path, kind: str) -> Path:
+def find_yaml(name: str, packaged: Path, kind: str, others: Collection[str] = ()) -> Path:
     """Return a YAML file: one of the user's, or else a packaged one.
 
     Args:
         name: a path, or the name of a packaged file.
         packaged: the folder of those.
         kind: what such a file is, for errors.
+        others: names that could have been meant, though they are no files.
 
     Raises:
         UserError: if there is none of this name.
@@ -66,7 +67,7 @@ def find_yaml(name: str, packaged: Path, kind: str) -> Path:
         return Path(name)
     if "/" in name or name.endswith((".yaml", ".yml")):
         raise UserError(f"no such {kind} file: {name}")
-    refuse_unknown(name, packaged_names(packaged), kind)
+    refuse_unknown(name, [*packaged_names(packaged), *others], kind)
     return packaged / f"{name}.yaml"
 
 

@@ -1,5 +1,6 @@
-"""Trains the two small checkpoints that the package carries: ``python -m copy_eval.training``.
+"""Trains small models from scratch: those of the synthetic experiments, and the checkpoints that the package carries.
 
-The recipes stand in ``__main__``; ``data`` is what is learned, ``models`` what learns it, ``loop`` how, and ``export``
-writes and describes the checkpoint.
+``trainer`` is the one loop, and ``curriculum`` what it asks of the examples that a model learns from. An experiment is
+read by ``experiment``, kept in an ``experiment_folder``, and learns ``examples`` with ``architectures``; the packaged
+checkpoints learn ``phonebooks_and_texts``.
 """

@@ -82,6 +82,12 @@ class Architecture:
     compiles: bool = False
     """Whether ``torch.compile`` makes it faster on a GPU; a recurrence has kernels of its own."""
 
+    half: bool = True
+    """Whether it computes in bfloat16 on a GPU."""
+
+    kernels: bool = False
+    """Whether its recurrence is too slow at paper size without mamba-ssm's kernels."""
+
 
 def _transformer(size: Size) -> dict[str, Any]:
     """Return what the Transformers share; weights of 1 / sqrt(width) tell tokens apart from the start."""
@@ -124,8 +130,10 @@ def _build_mimetic_mamba(size: Size) -> MambaForCausalLM:
 def make_mimetic(model: MambaForCausalLM) -> None:
     """Let a fresh Mamba begin near linear attention (Trockman et al. 2024, arXiv 2410.11135).
 
-    The state hardly decays, each step has size 1 whatever the token, what is written is found again by the same token
-    (C is B), and the convolution passes its last input on.
+    Of the paper are the four changes: the state hardly decays; each step has size 1 whatever the token; what is written
+    is found again by the same token, since C and B resemble each other without being equal; and the convolution passes
+    its last input on. How near they come, a decay of exp(-exp(-8)) a step and a C that is its mean with B, is our
+    reading: the authors have published no code to compare with.
     """
     for layer in model.backbone.layers:
         mixer: Any = layer.mixer
@@ -133,7 +141,7 @@ def make_mimetic(model: MambaForCausalLM) -> None:
         mixer.dt_proj.weight.zero_()
         mixer.dt_proj.bias.fill_(math.log(math.e - 1))  # whose softplus is 1
         _, keys, queries = mixer.x_proj.weight.split([mixer.time_step_rank, mixer.ssm_state_size, mixer.ssm_state_size])
-        queries.copy_(keys)
+        queries.add_(keys).mul_(0.5)
         mixer.conv1d.weight.zero_()
         mixer.conv1d.weight[:, :, -1] = 1.0
         mixer.conv1d.bias.zero_()
@@ -166,10 +174,11 @@ ARCHITECTURES = {
     "nope": Architecture(_build_nope, compiles=True),
     "alibi": Architecture(_build_alibi, compiles=True),
     "hard-alibi": Architecture(_build_hard_alibi, compiles=True),
-    "mamba": Architecture(_build_mamba, "mamba_ssm"),
-    "mamba-mimetic": Architecture(_build_mimetic_mamba, "mamba_ssm"),
-    "mamba2": Architecture(_build_mamba2, "mamba_ssm"),
-    "lstm": Architecture(_build_lstm),
-    "hybrid": Architecture(_build_hybrid),
+    "mamba": Architecture(_build_mamba, "mamba_ssm", kernels=True),
+    "mamba-mimetic": Architecture(_build_mimetic_mamba, "mamba_ssm", kernels=True),
+    "mamba2": Architecture(_build_mamba2, "mamba_ssm", kernels=True),
+    # Under autocast PyTorch runs cuDNN's LSTM in float16 whatever was asked for, and small gradients would vanish.
+    "lstm": Architecture(_build_lstm, half=False),
+    "hybrid": Architecture(_build_hybrid, kernels=True),
 }
 """By the names that experiments use; ``mamba-mimetic`` differs from ``mamba`` in its first weights alone."""

@@ -4,9 +4,10 @@ Example i of a run depends on the run's seed and on i alone, so a run that goes 
 The seeds lie above those of any evaluation.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -16,6 +17,8 @@ from copy_eval.tasks.sampling import draw_below, example_rng
 from copy_eval.tasks.string_copy import generator as string_copy
 from copy_eval.tasks.synthetic import Example
 from copy_eval.training.alphabet_tokenizer import END_OF_TEXT_ID, TOKEN_OF
+from copy_eval.training.curriculum import Batch
+from copy_eval.training.experiment import TrainingRun
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,7 @@ TASKS = {
 """By the names that experiments use."""
 
 _FIRST_TRAINING_SEED = 10**9
-
-
-@dataclass(frozen=True, slots=True)
-class PackedBatch:
-    """Examples one after the other in rows, each whole; all tensors are [row, token]."""
-
-    tokens: torch.Tensor
-    answers: torch.Tensor
-    """The number of the example whose answer a token is part of, -1 for the other tokens."""
+_WARM_UP = 0.05  # of the run; then the rate falls linearly to zero
 
 
 def draw_examples(task: str, lengths: tuple[int, int], seed: int, start: int, count: int) -> list[Example]:
@@ -61,8 +56,8 @@ def draw_examples(task: str, lengths: tuple[int, int], seed: int, start: int, co
     return examples
 
 
-def pack(examples: Sequence[Example], context: int) -> PackedBatch:
-    """Put examples one after the other into rows of at most ``context`` tokens.
+def pack(examples: Sequence[Example], context: int) -> Batch:
+    """Put examples one after the other into rows of at most ``context`` tokens; the answers alone are learned.
 
     A longer example has a row of its own.
     """
@@ -75,7 +70,43 @@ def pack(examples: Sequence[Example], context: int) -> PackedBatch:
         tokens += [TOKEN_OF[character] for character in text]
         answers += [-1] * len(example.prompt) + [number] * len(example.answer)
     width = max(len(tokens) for tokens, _ in rows)
-    return PackedBatch(
-        torch.tensor([tokens + [END_OF_TEXT_ID] * (width - len(tokens)) for tokens, _ in rows]),
-        torch.tensor([answers + [-1] * (width - len(answers)) for _, answers in rows]),
-    )
+    tokens_of_rows = torch.tensor([tokens + [END_OF_TEXT_ID] * (width - len(tokens)) for tokens, _ in rows])
+    answers_of_rows = torch.tensor([answers + [-1] * (width - len(answers)) for _, answers in rows])
+    return Batch(tokens_of_rows, (answers_of_rows >= 0).float(), answers_of_rows)
+
+
+class FreshExamples:
+    """The curriculum of an experiment: each example once, all steps alike but for the learning rate."""
+
+    unit = "examples"
+
+    def __init__(self, run: TrainingRun) -> None:
+        self._run, self._scale = run, run.scale
+        self.total, self.seen = run.scale.examples, 0
+
+    def learning_rate(self) -> float:
+        """Return that of the next step."""
+        return self._scale.learning_rate * schedule(self.seen / self.total)
+
+    def take_step(self) -> list[Batch]:
+        """Return one batch."""
+        scale = self._scale
+        lengths = (scale.lengths[0], scale.lengths[1])
+        examples = draw_examples(self._run.task, lengths, self._run.seed, self.seen, scale.batch)
+        self.seen += scale.batch
+        return [pack(examples, scale.context)]
+
+    def get_state(self) -> dict[str, Any]:
+        """Return how far it is."""
+        return {"examples": self.seen}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that ``get_state`` returned."""
+        self.seen = state["examples"]
+
+
+def schedule(progress: float) -> float:
+    """Return the share of the learning rate at a share of the run: a linear warm-up, then a linear decay to zero."""
+    if progress < _WARM_UP:
+        return (progress + 1e-3) / (_WARM_UP + 1e-3)
+    return (1.0 - progress) / (1.0 - _WARM_UP)

@@ -22,9 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from copy_eval.errors import UserError, first_problem
+from copy_eval.packaged import packaged_checkpoints
 from copy_eval.runs.yaml_values import Place, Source, find_yaml, packaged_names, read_yaml, refuse_unknown
 
 _PACKAGED = Path(__file__).resolve().parent / "experiments"
@@ -50,7 +51,7 @@ class Scale(_Checked):
     context: PositiveInt
     """Tokens of a row, into which examples are packed."""
 
-    learning_rate: PositiveFloat
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     evaluation_points: list[PositiveInt]
     """Training examples after which a checkpoint is written; one is written at the end in any case."""
 
@@ -63,7 +64,7 @@ class Experiment(_Checked):
 
     description: str
     architectures: Annotated[list[str], Field(min_length=1)]
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1)]
     sizes: Annotated[dict[str, Scale], Field(min_length=1)]
 
 
@@ -106,7 +107,7 @@ def load_experiment(name: str, size: Size) -> tuple[str, Experiment]:
     Raises:
         UserError: if there is no such experiment or something in it is not usable; names the file and the line.
     """
-    file = find_yaml(name, _PACKAGED, "experiment")
+    file = find_yaml(name, _PACKAGED, "experiment", packaged_checkpoints())
     content, source = read_yaml(file)
     experiment = _read(content, source)
     if size not in experiment.sizes:
@@ -126,6 +127,9 @@ def runs_of(experiment: Experiment, size: Size) -> list[TrainingRun]:
 
 
 def _read(content: object, source: Source) -> Experiment:
+    with source.at():
+        if not isinstance(content, dict):
+            raise UserError(f"an experiment is a mapping with {', '.join(Experiment.model_fields)}")
     try:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The folder of an experiment: all its runs, and suites that evaluate their checkpoints.
+"""The folder that ``copy-eval train`` writes: all runs of an experiment, and suites that evaluate their checkpoints.
 
 ::
 
@@ -8,23 +8,32 @@
       string_copy/
         rope-seed0/           see ``trainer``
         mamba-seed0/
+
+A packaged checkpoint that is trained anew is the only run of its folder.
 """
 
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from transformers import PreTrainedModel
 
 from copy_eval.errors import UserError, first_line
 from copy_eval.files import write_whole
 from copy_eval.runs.results_folder import locked
+from copy_eval.training import packaged_checkpoints
+from copy_eval.training.alphabet_tokenizer import build_tokenizer
 from copy_eval.training.architectures import ARCHITECTURES
+from copy_eval.training.examples import FreshExamples
 from copy_eval.training.experiment import Experiment, Size, TrainingRun, runs_of
-from copy_eval.training.trainer import DivergedError, is_done, train_run
+from copy_eval.training.trainer import DivergedError, Training, is_done, train_model, writing
 
 MARKER = "experiment.yaml"
 
@@ -53,28 +62,93 @@ def train_experiment(name: str, experiment: Experiment, size: Size, out: Path) -
     Raises:
         UserError: if the folder holds something else, or something cannot be read or written.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if size == "paper" and device.type == "cpu":
+    if size == "paper":
+        _check_gpu(experiment)
+    runs = runs_of(experiment, size)
+    with _opened(out, {"name": name, "size": size, **experiment.model_dump()}):
+        return _train_all(
+            [(training_of(run), out / run.name) for run in runs], lambda: _write_suites(f"{name}-{size}", runs, out)
+        )
+
+
+def _check_gpu(experiment: Experiment) -> None:
+    """Check that models of the paper's size can be trained here.
+
+    Raises:
+        UserError: if there is no GPU, or the kernels are missing that an architecture needs.
+    """
+    if not torch.cuda.is_available():
         raise UserError("size paper trains on a GPU, and PyTorch finds none here; leave out --size paper")
-    content = {"name": name, "size": size, **experiment.model_dump()}
+    needing = [name for name in experiment.architectures if ARCHITECTURES[name].kernels]
+    if needing and not (find_spec("mamba_ssm") and find_spec("causal_conv1d")):
+        raise UserError(
+            f"size paper takes the kernels of mamba-ssm and causal-conv1d for {', '.join(needing)}: "
+            "pip install --no-build-isolation 'copy-eval[cuda]'"
+        )
+
+
+def train_checkpoint(name: str, out: Path) -> Outcome:
+    """Train a packaged checkpoint anew; ``out`` gets a folder of its name.
+
+    Raises:
+        UserError: if the folder holds something else, or something cannot be read or written.
+    """
+    training = packaged_checkpoints.training_of(name)
+    with _opened(out, {"name": name}):
+        return _train_all([(training, out)], list)
+
+
+def training_of(run: TrainingRun) -> Training:
+    """Return how a model of an experiment is trained."""
+    architecture = ARCHITECTURES[run.architecture]
+    return Training(
+        name=run.name,
+        identity=json.dumps({"run": run.name, "size": run.size, "scale": run.scale.model_dump()}, sort_keys=True),
+        seed=run.seed,
+        build=lambda: architecture.build(run.size),
+        begin=lambda: FreshExamples(run),
+        save=_save,
+        checkpoints={point: f"step{point}" for point in run.points},
+        compiles=architecture.compiles,
+        half_on=("cuda",) if architecture.half else (),
+    )
+
+
+def _save(model: PreTrainedModel, folder: Path) -> None:
+    model.save_pretrained(folder)
+    build_tokenizer().save_pretrained(folder)
+
+
+def _train_all(trainings: list[tuple[Training, Path]], write_suites: Callable[[], list[Path]]) -> Outcome:
+    """Train one after the other what is not done; a model that diverges does not stop the others."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    outcome = Outcome(0, 0, 0, write_suites())
+    for number, (training, folder) in enumerate(trainings, 1):
+        if is_done(training, folder):
+            outcome.done_before += 1
+            continue
+        try:
+            train_model(training, folder, device, f"{training.name} ({number}/{len(trainings)})")
+            outcome.trained += 1
+        except DivergedError as error:
+            outcome.failed += 1
+            print(f"copy-eval: {error}", file=sys.stderr)
+        outcome.suites = write_suites()
+    return outcome
+
+
+@contextmanager
+def _opened(out: Path, content: Mapping[str, Any]) -> Iterator[None]:
+    """Hold a folder for what is trained in it, and note that.
+
+    Raises:
+        UserError: if it holds something else, or cannot be written.
+    """
     _check(out, content)
     with locked(out):
-        write_whole(out / MARKER, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-        runs = runs_of(experiment, size)
-        outcome = Outcome(0, 0, 0, [])
-        for number, run in enumerate(runs, 1):
-            if is_done(run, out / run.name):
-                outcome.done_before += 1
-                continue
-            try:
-                train_run(run, out / run.name, device, f"{run.name} ({number}/{len(runs)})")
-                outcome.trained += 1
-            except DivergedError as error:
-                outcome.failed += 1
-                print(f"copy-eval: {error}", file=sys.stderr)
-            outcome.suites = _write_suites(f"{name}-{size}", runs, out)
-        outcome.suites = outcome.suites or _write_suites(f"{name}-{size}", runs, out)
-        return outcome
+        with writing(out / f".{MARKER}"):
+            write_whole(out / MARKER, yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True))
+        yield
 
 
 def _check(out: Path, content: Mapping[str, Any]) -> None:
@@ -113,21 +187,23 @@ def _differing(key: str, there: object, here: object) -> str:
 def _write_suites(name: str, runs: list[TrainingRun], out: Path) -> list[Path]:
     """Write a suite for each task that was learned, with every architecture that is done once; return their files."""
     written = []
-    for task, evaluated in runs[0].scale.tasks.items():
-        done = {run.architecture: None for run in runs if run.task == task and is_done(run, out / run.name)}
+    learned = runs[0].scale.tasks
+    for task, evaluated in learned.items():
+        done = {run.architecture for run in runs if run.task == task and is_done(training_of(run), out / run.name)}
         if not done or not evaluated:
             continue
-        models = [
-            {
+        models = []
+        for architecture in dict.fromkeys(run.architecture for run in runs if run.architecture in done):
+            model: dict[str, Any] = {
                 "adapter": ARCHITECTURES[architecture].adapter,
-                # Without a name, each model is called by what the pattern left open: rope-seed0/step1000.
+                # A model is called by what the pattern leaves open, rope-seed0/step1000, behind the name if it has one.
                 "pretrained": f"{task}/{architecture}-seed*/step*",
                 "batch_size": _BATCH_SIZE,
             }
-            for architecture in done
-        ]
+            models.append({"name": task} | model if len(learned) > 1 else model)
         file = out / f"suite-{task}.yaml"
         suite = {"name": f"{name}-{task}", "models": models, "tasks": evaluated}
-        write_whole(file, yaml.safe_dump(suite, sort_keys=False))
+        with writing(out / f".{file.name}"):
+            write_whole(file, yaml.safe_dump(suite, sort_keys=False))
         written.append(file)
     return written

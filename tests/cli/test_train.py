@@ -1,5 +1,7 @@
 """``copy-eval train`` as a command: exit codes, one line for bad input, and folders that hold something else."""
 
+from importlib.util import find_spec
+
 import pytest
 import yaml
 
@@ -95,3 +97,25 @@ def test_paper_size_without_a_gpu_is_refused(capsys, tmp_path):
     assert main(["train", "recall", "--size", "paper", "--out", str(tmp_path / "out")]) == 2
     assert "size paper trains on a GPU, and PyTorch finds none here" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_paper_size_needs_the_kernels_of_a_mamba(capsys, tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    if find_spec("mamba_ssm"):
+        pytest.skip("they are there")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert main(["train", "recall", "--size", "paper", "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "takes the kernels of mamba-ssm and causal-conv1d for mamba, mamba-mimetic, hybrid: pip install" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_where_several_tasks_are_learned_the_names_of_the_models_tell_which(experiment, tmp_path):
+    content = yaml.safe_load(TEXT)
+    content["sizes"]["cpu"] |= {
+        "lengths": [4, 5], "evaluation_points": [], "tasks": {"ngram_prefix": ["ngram_prefix_10"], "string_copy": []},
+    }  # fmt: skip
+    experiment.write_text(yaml.safe_dump(content | {"seeds": [0]}))
+    assert main(["train", str(experiment), "--out", str(tmp_path / "out")]) == 0
+    suite = load_suite(str(tmp_path / "out" / "suite-ngram_prefix.yaml"), {})
+    assert [cell.label for cell in suite.cells()] == ["ngram_prefix-lstm-seed0/step40"]

@@ -2,7 +2,8 @@ import pytest
 
 from copy_eval.tasks.phonebook.names import draw_full_name
 from copy_eval.tasks.sampling import example_rng
-from copy_eval.training.data import BatchSampler, train_tokenizer
+from copy_eval.training.corpus import train_tokenizer
+from copy_eval.training.phonebooks_and_texts import PhonebooksAndTexts
 
 TEXT = (
     "It was a bright cold day, and the clocks of the town were striking; nobody who heard them, old or young, knew "
@@ -18,5 +19,5 @@ def tokenizer():
 
 
 @pytest.fixture
-def new_sampler(tokenizer):
-    return lambda seed=0: BatchSampler(tokenizer, CORPUS, seed)
+def new_curriculum(tokenizer):
+    return lambda seed=0, total=70_000: PhonebooksAndTexts(CORPUS, tokenizer, seed, total)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from copy_eval.tasks.string_copy.generator import draw_example
 from copy_eval.tasks.synthetic import Example
 from copy_eval.training.alphabet_tokenizer import END_OF_TEXT_ID, build_tokenizer
-from copy_eval.training.examples import TASKS, draw_examples, pack
+from copy_eval.training.examples import TASKS, draw_examples, pack, schedule
 
 
 def test_examples_depend_on_seed_and_number_alone():
@@ -52,3 +52,12 @@ def test_every_character_is_a_token_and_the_tokenizer_reads_back_what_it_wrote(t
     tokens = tokenizer("$hello|hello.").input_ids
     assert len(tokens) == 13
     assert tokenizer.decode(torch.tensor(tokens)) == "$hello|hello."
+
+
+def test_the_rate_rises_for_a_twentieth_of_the_run_and_falls_to_zero():
+    shares = [schedule(step / 100) for step in range(101)]
+    assert 0 < shares[0] < 0.05
+    assert max(shares) == shares[5] == 1.0
+    assert shares[:6] == sorted(shares[:6])
+    assert shares[5:] == sorted(shares[5:], reverse=True)
+    assert shares[-1] == 0.0

@@ -55,6 +55,8 @@ def test_an_experiment_is_every_architecture_with_every_seed_and_checkpoints_at_
         ("examples: 1000", "examples: many", "7: sizes.cpu.examples should be a valid integer, not 'many'"),
         ("[500]", "[500, 501]", "11: an evaluation point must be a multiple of batch, 50, and at most examples"),
         ("[500]", "[2000]", "11: an evaluation point must be a multiple of batch, 50, and at most examples"),
+        ("seeds: [0, 1]", f"seeds: [{2**63}]", "3: seeds.0 should be less than"),
+        ("0.001", ".inf", "10: sizes.cpu.learning_rate should be a finite number, not inf"),
         ("0.001", "0", "10: sizes.cpu.learning_rate should be greater than 0, not 0"),
     ],
 )
@@ -75,10 +77,13 @@ def test_lengths_that_a_task_does_not_have_are_told(tmp_path):
 
 
 def test_a_list_is_no_experiment_and_an_unknown_name_is_none(tmp_path):
-    with pytest.raises(UserError, match=r"mine\.yaml:1: "):
-        load_experiment(write(tmp_path, "- rope\n"), "cpu")
+    for text in ("- rope\n", "", "rope"):
+        with pytest.raises(UserError, match=r"mine\.yaml:1: an experiment is a mapping with description, arch"):
+            load_experiment(write(tmp_path, text), "cpu")
     with pytest.raises(UserError, match=r"unknown experiment 'data-eficiency'; did you mean 'data-efficiency'\?"):
         load_experiment("data-eficiency", "cpu")
+    with pytest.raises(UserError, match=r"unknown experiment 'tiny-pythi'; did you mean 'tiny-pythia'\?"):
+        load_experiment("tiny-pythi", "cpu")
     with pytest.raises(UserError, match=r"no such experiment file: nowhere/mine\.yaml"):
         load_experiment("nowhere/mine.yaml", "cpu")
 

@@ -1,7 +1,4 @@
-"""The two small models: a GPT-NeoX like Pythia and a Mamba-1, with as many parameters as each other.
-
-The Mamba runs through the adapters' forward pass, with a selective scan that has a gradient.
-"""
+"""The forward pass of training; on a CPU, that of a Mamba-1 is the adapters', with a scan that has a gradient."""
 
 import hashlib
 import os
@@ -14,50 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, MambaConfig, MambaForCausalLM, PreTrainedModel
+from transformers import MambaForCausalLM, PreTrainedModel
 
 from copy_eval.errors import UserError, first_line
 from copy_eval.model_adapters.mamba_forward import empty_states, take_in
-
-CONTEXT = 3072
-"""Tokens that tiny-pythia reads: a book of 160 entries with its question. Tiny-mamba has no such limit."""
-
-
-def build_pythia(vocabulary_size: int) -> GPTNeoXForCausalLM:
-    """Build tiny-pythia: width 192, 4 layers, 3 heads of 64, a quarter of each with rotary positions as in Pythia."""
-    config = GPTNeoXConfig(
-        vocab_size=vocabulary_size,
-        hidden_size=192,
-        num_hidden_layers=4,
-        num_attention_heads=3,
-        intermediate_size=424,
-        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 0.25},
-        max_position_embeddings=CONTEXT,
-        # About 1 / sqrt(width): attention tells tokens apart from the start, and lookups form sooner.
-        initializer_range=0.07,
-        tie_word_embeddings=True,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    return GPTNeoXForCausalLM(config)
-
-
-def build_mamba(vocabulary_size: int) -> MambaForCausalLM:
-    """Build tiny-mamba: width 192, 5 layers, expansion 2, 16 numbers of state a channel, convolutions over 4 tokens."""
-    config = MambaConfig(
-        vocab_size=vocabulary_size,
-        hidden_size=192,
-        num_hidden_layers=5,
-        state_size=16,
-        expand=2,
-        conv_kernel=4,
-        tie_word_embeddings=True,
-        bos_token_id=0,
-        eos_token_id=0,
-        pad_token_id=0,
-        rescale_prenorm_residual=True,
-    )
-    return MambaForCausalLM(config)
 
 
 def hidden_states(model: PreTrainedModel, tokens: Tensor) -> Tensor:

@@ -147,6 +147,32 @@ def test_a_model_that_nothing_can_decode_is_refused_at_load(tokenizer):
         find(network, tokenizer)
 
 
+@pytest.mark.parametrize("place", ["config", "module"])
+def test_a_model_that_a_pass_changes_for_good_is_refused(place, tokenizer):
+    network = build_model("llama")
+    holder = network.config if place == "config" else network.model.layers[1]
+    holder.attention_type = "sparse"
+
+    def switch(module, arguments, options):  # noqa: ARG001
+        holder.attention_type = "full"
+
+    network.register_forward_pre_hook(switch, with_kwargs=True)
+    with pytest.raises(UserError, match="attention_type was sparse and is full"):
+        find(network, tokenizer)
+
+
+def test_a_table_that_grows_with_the_longest_text_is_no_change(tokenizer):
+    network = build_model("llama")
+    network.longest_text = 0
+
+    def grow(module, arguments, options):  # noqa: ARG001
+        module.longest_text = max(module.longest_text, options["input_ids"].shape[1])
+
+    network.register_forward_pre_hook(grow, with_kwargs=True)
+    assert find(network, tokenizer) == EVERYTHING
+    assert network.longest_text > 0
+
+
 def test_a_context_too_short_for_the_test_means_neither_batches_nor_drafts(tokenizer):
     assert find(build_model("llama"), tokenizer, max_length=6) == Capabilities()
 

@@ -15,6 +15,21 @@ _SHARE = 0.5
 _WORTH = 2
 """Tokens of a draft below which a pass for it does not pay."""
 
+_CHUNK = 32
+"""Tokens of a chunk of a Mamba-2 on a CPU."""
+
+
+def shorten_chunks(model: torch.nn.Module) -> None:
+    """Let the Mamba-2 layers of a model on a CPU compute in short chunks, with the same result up to rounding.
+
+    transformers pads a text to whole chunks and computes a number for each pair of a chunk's tokens in each head. The
+    usual 256 tokens suit a GPU's kernels; on a CPU, a pass over 30 tokens then takes seven times as long as it need.
+    """
+    for module in model.modules():
+        size = getattr(module, "chunk_size", None)
+        if isinstance(size, int) and hasattr(module, "A_log"):
+            module.chunk_size = min(size, _CHUNK)
+
 
 class HybridRun(LogitsRun):
     """A batch in a model whose states cannot give a token back.

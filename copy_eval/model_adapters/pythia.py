@@ -13,7 +13,7 @@ from copy_eval.model_adapters.attention import AttentionRun
 from copy_eval.model_adapters.caches import growing_cache, is_recurrent
 from copy_eval.model_adapters.decoding import Answer, Run
 from copy_eval.model_adapters.forward import CachedModel
-from copy_eval.model_adapters.hybrid import HybridRun
+from copy_eval.model_adapters.hybrid import HybridRun, shorten_chunks
 from copy_eval.model_adapters.rope import find_changing_rope
 from copy_eval.model_adapters.self_test import FAILURES, Capabilities, find_capabilities, note_modes
 
@@ -43,6 +43,8 @@ class PythiaLM(ExactLM):
             UserError: if an argument or the checkpoint is not usable.
         """
         super().__init__(pretrained, **options)
+        if self.device.type == "cpu":
+            shorten_chunks(self.model)
         self._cached_model = CachedModel(self.model, self.device)
         self._rope = find_changing_rope(self._cached_model.config)
         modes = note_modes(self.model)

@@ -8,6 +8,7 @@ import torch
 from copy_eval.model_adapters.caches import CachedRows, growing_cache, join
 from copy_eval.model_adapters.drafting import width_filled
 from copy_eval.model_adapters.forward import CachedModel, LogitsRun, count_at_once, split_rows
+from copy_eval.model_adapters.stretches import UnmaskedStretches
 
 _SHARE = 0.25
 """Of rows times drafted columns, what drafts must fill: they share the step's pass, but columns are not free."""
@@ -72,7 +73,8 @@ class AttentionRun(LogitsRun):
             stretches = []
             for start in range(0, width, at_once):
                 stretch = new[0][start : start + at_once]
-                stretches += self._pass(cached, [stretch], [max(0, first[0] - start)])[1]
+                with UnmaskedStretches():
+                    stretches += self._pass(cached, [stretch], [max(0, first[0] - start)])[1]
             return cached, [0], [torch.cat(stretches)]
         parts: list[CachedRows] = []
         logits: list[torch.Tensor] = []

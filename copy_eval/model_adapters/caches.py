@@ -11,7 +11,7 @@ chunks in transformers' masks, the local layers of GPT-Neo, ALiBi) therefore see
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,13 +37,11 @@ _ROOM = 64
 """Slots that are left free behind those of a layer, so that as many steps need not copy what it holds."""
 
 
-class _Growing:
+class GrowingLayer(DynamicLayer):
     """A layer of attention that writes new slots behind the others, where transformers copies all of them each time."""
 
-    is_initialized: bool
     keys: torch.Tensor
     values: torch.Tensor
-    lazy_initialization: Callable[..., None]
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
@@ -55,12 +53,12 @@ class _Growing:
         return self.keys, self.values
 
 
-class GrowingLayer(_Growing, DynamicLayer):
-    """A layer of attention alone."""
+class GrowingHybridLayer(LinearAttentionAndFullAttentionLayer):
+    """Such a layer that has a recurrent state besides."""
 
-
-class GrowingHybridLayer(_Growing, LinearAttentionAndFullAttentionLayer):
-    """A layer of attention that has a recurrent state besides."""
+    keys: torch.Tensor
+    values: torch.Tensor
+    update = GrowingLayer.update
 
 
 def _append(held: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
@@ -106,7 +104,7 @@ def growing_cache(config: Any) -> DynamicCache | None:
 
 def _make_growing(layer: Any) -> Any:
     if type(layer) in (DynamicLayer, DynamicSlidingWindowLayer):
-        return GrowingLayer()
+        return GrowingLayer()  # type: ignore[no-untyped-call]
     if type(layer) is LinearAttentionAndFullAttentionLayer:
         return GrowingHybridLayer(number_of_states=layer.number_of_states)
     return layer

@@ -1,9 +1,9 @@
 """Attention of a stretch of a long text to what stands before it and to itself, on a CPU and without a mask.
 
-transformers hands PyTorch a mask for each stretch but the first, and PyTorch makes numbers of it in every layer, computes
-also what it hides, and takes half as long again. A stretch sees all of what stands before it, and of itself what a
-first stretch sees: both are fast by themselves. How the two softmaxes become one is known from FlashAttention (Dao et
-al. 2022, section 3.1): each output counts as much as its scores do.
+transformers hands PyTorch a mask for each stretch but the first. PyTorch makes numbers of it in every layer and
+computes what it hides too, which takes half as long again. A stretch sees all that stands before it, and of itself what
+a first stretch sees, and each of these is quick without a mask. How two softmaxes become one is known from
+FlashAttention (Dao et al. 2022, section 3.1): each output counts as much as the sum of its scores' exponentials.
 """
 
 from typing import Any
@@ -36,12 +36,14 @@ def attend(
     flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     before, weight = flash(query, key[:, :, :past], value[:, :, :past], scale=options.get("scale"))
     itself, other = flash(query, key[:, :, past:], value[:, :, past:], is_causal=True, scale=options.get("scale"))
-    # exp(weight) and exp(other) are the sums that the softmaxes were divided by.
+    # exp(weight) and exp(other) are those sums.
     return itself.lerp(before, (weight - other).sigmoid()[..., None].to(before.dtype))
 
 
 def _is_causal(mask: Tensor | None, past: int) -> bool:
-    """Tell a mask that only hides what comes later from those of windows, chunks and padding, by its first and last row.
+    """Tell a mask that hides what comes later, and no more, from those of windows, chunks and padding.
+
+    These differ in the first row or the last.
 
     Args:
         mask: [row, head, query, slot], where True is seen.

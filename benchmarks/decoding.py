@@ -109,7 +109,7 @@ def build_tasks(options: argparse.Namespace, samples: int) -> Iterator[tuple[str
         until = {"until": ["\n"], "max_gen_toks": 16}
         yield f"phonebook_copy_{entries}", as_requests(build_phonebook(settings, entries)["test"]["prompt"], until)
     for letters in options.letters:
-        until = {"until": ["\n"], "max_gen_toks": letters * 5 // 4 + 50}
+        until = {"until": ["."], "max_gen_toks": letters + 1}
         yield f"string_copy_{letters}", as_requests(build_string_copy(settings, letters)["test"]["prompt"], until)
     settings |= {"c4_path": options.c4, "length_tokenizer": options.tokenizer}
     for tokens in options.tokens:

@@ -53,6 +53,33 @@ class GrowingLayer(DynamicLayer):
         return self.keys, self.values
 
 
+class GrowingWindowLayer(GrowingLayer):
+    """Such a layer that looks back on a window only, and keeps what lies before it in case that drafts are rejected."""
+
+    is_sliding = True
+
+    def __init__(self, window: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._window = window
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Take in keys and values [row, head, slot, width]; return those that one of the new tokens looks back on."""
+        keys, values = super().update(key_states, value_states)
+        _, hidden = self._count_seen(keys.shape[-2], key_states.shape[-2])
+        return keys[..., hidden:, :], values[..., hidden:, :]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Return how many slots ``update`` will return for so many tokens, and how many it will leave out."""
+        held: int = self.get_seq_length()  # type: ignore[no-untyped-call]
+        return self._count_seen(held + query_length, query_length)
+
+    def _count_seen(self, slots: int, new: int) -> tuple[int, int]:
+        seen = min(slots, self._window - 1 + new)
+        return seen, slots - seen
+
+
 class GrowingHybridLayer(LinearAttentionAndFullAttentionLayer):
     """Such a layer that has a recurrent state besides."""
 
@@ -98,12 +125,14 @@ def growing_cache(config: Any) -> DynamicCache | None:
     except (AttributeError, KeyError):  # layers that transformers does not know by name
         return None
     cache.layers = [_make_growing(layer) for layer in cache.layers]
-    known = (GrowingLayer, GrowingHybridLayer, DummyLayer, LinearAttentionLayer)
+    known = (GrowingLayer, GrowingWindowLayer, GrowingHybridLayer, DummyLayer, LinearAttentionLayer)
     return cache if all(type(layer) in known for layer in cache.layers) else None
 
 
 def _make_growing(layer: Any) -> Any:
-    if type(layer) in (DynamicLayer, DynamicSlidingWindowLayer):
+    if type(layer) is DynamicSlidingWindowLayer:
+        return GrowingWindowLayer(layer.sliding_window)
+    if type(layer) is DynamicLayer:
         return GrowingLayer()  # type: ignore[no-untyped-call]
     if type(layer) is LinearAttentionAndFullAttentionLayer:
         return GrowingHybridLayer(number_of_states=layer.number_of_states)

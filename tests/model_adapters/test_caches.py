@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from transformers import AutoConfig
 from transformers.cache_utils import DynamicLayer
 
-from copy_eval.model_adapters.caches import CachedRows, GrowingLayer, growing_cache, is_recurrent, join
+from copy_eval.model_adapters.caches import (
+    CachedRows,
+    GrowingLayer,
+    GrowingWindowLayer,
+    growing_cache,
+    is_recurrent,
+    join,
+)
 from tests.model_adapters.architectures import build_model
 
 CONFIG = build_model("falcon_h1", num_hidden_layers=1).config
@@ -130,9 +137,24 @@ def test_a_step_does_not_copy_what_a_layer_holds():
 
 def test_windows_become_layers_that_keep_every_token():
     cache = growing_cache(AutoConfig.for_model("gemma2"))
-    assert {type(layer) for layer in cache.layers} == {GrowingLayer}
+    assert {type(layer) for layer in cache.layers} == {GrowingLayer, GrowingWindowLayer}
     assert not is_recurrent(cache)
     assert is_recurrent(growing_cache(CONFIG))
+
+
+@given(st.integers(1, 6), st.lists(st.integers(1, 5), min_size=1, max_size=5))
+def test_a_window_shows_what_its_first_new_token_looks_back_on_and_keeps_the_rest(window, widths):
+    layer, tokens = GrowingWindowLayer(window), torch.arange(30.0)[None, None, :, None]
+    size = 0
+    for width in widths:
+        seen, hidden = layer.get_mask_sizes(width)
+        keys, values = layer.update(tokens[:, :, size : size + width], -tokens[:, :, size : size + width])
+        first = max(0, size - window + 1)
+        size += width
+        assert keys.flatten().tolist() == list(range(first, size))
+        assert values.equal(-keys)
+        assert (seen, hidden) == (size - first, first)
+        assert layer.keys.equal(tokens[:, :, :size])
 
 
 def test_layers_of_another_kind_are_left_to_their_model():

@@ -67,12 +67,12 @@ class GrowingWindowLayer(GrowingLayer):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Take in keys and values [row, head, slot, width]; return those that one of the new tokens looks back on."""
         keys, values = super().update(key_states, value_states)
-        _, hidden = self._count_seen(keys.shape[-2], key_states.shape[-2])
+        hidden = self._count_seen(keys.shape[-2], key_states.shape[-2])[1]
         return keys[..., hidden:, :], values[..., hidden:, :]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Return how many slots ``update`` will return for so many tokens, and how many it will leave out."""
-        held: int = self.get_seq_length()  # type: ignore[no-untyped-call]
+        held: int = self.get_seq_length()
         return self._count_seen(held + query_length, query_length)
 
     def _count_seen(self, slots: int, new: int) -> tuple[int, int]:

@@ -76,7 +76,7 @@ class CheckedLM(HFLM):
                 raise UserError(f"revision={revision}: a folder has no revisions; leave revision out")
             self._config_json = read_config(pretrained, str(revision), subfolder)
             adapters = [kind for kind in type(self).__mro__ if issubclass(kind, HFLM)]
-            known = {name for kind in adapters for name in inspect.signature(kind.__init__).parameters}
+            known = {name for kind in adapters for name in inspect.signature(kind).parameters}
             refuse_misspelt(options, known | self._config_json.keys())
             self._state_spaces = is_state_spaces(pretrained, self._config_json)
         super().__init__(

@@ -40,6 +40,7 @@ from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.pythia import PythiaLM
 from copy_eval.tasks.c4.dataset import build_dataset as build_c4
 from copy_eval.tasks.phonebook.dataset import build_dataset as build_phonebook
+from copy_eval.tasks.string_copy.dataset import build_dataset as build_string_copy
 
 CONTENDERS = ("drafted", "undrafted", "hf", "floor")
 
@@ -68,6 +69,9 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["tiny-pythia", "tiny-mamba", "random-pythia", "random-mamba"])
     parser.add_argument("--entries", nargs="*", type=int, default=[20, 80], help="of phonebook_copy")
     parser.add_argument("--tokens", nargs="*", type=int, default=[200], help="of c4_copy")
+    parser.add_argument(
+        "--letters", nargs="*", type=int, default=[], help="of string_copy, which models must have learned"
+    )
     add_shared_options(parser)
     parser.add_argument("--c4", help="JSON lines of C4; without it, it is streamed from the hub")
     parser.add_argument("--tokenizer", default="EleutherAI/gpt-neox-20b", help="measures the length of C4's texts")
@@ -104,6 +108,9 @@ def build_tasks(options: argparse.Namespace, samples: int) -> Iterator[tuple[str
     for entries in options.entries:
         until = {"until": ["\n"], "max_gen_toks": 16}
         yield f"phonebook_copy_{entries}", as_requests(build_phonebook(settings, entries)["test"]["prompt"], until)
+    for letters in options.letters:
+        until = {"until": ["."], "max_gen_toks": letters + 1}
+        yield f"string_copy_{letters}", as_requests(build_string_copy(settings, letters)["test"]["prompt"], until)
     settings |= {"c4_path": options.c4, "length_tokenizer": options.tokenizer}
     for tokens in options.tokens:
         until = {"until": ["\n\n"], "max_gen_toks": tokens * 5 // 4 + 50}

@@ -1,7 +1,8 @@
 """The choices behind ``device=`` and ``dtype=``, and the arguments that are refused because they would be dropped."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -26,6 +27,9 @@ _REFUSED = {
     "config": "a checkpoint's config is its config.json",
 }
 """Arguments of ``HFLM`` and of transformers' ``from_pretrained`` that no adapter takes, and what to do instead."""
+
+_NEAR = 0.85
+"""How alike two names are, by ``difflib``, if one is a misspelling of the other."""
 
 _ONLY_PARALLEL = ("device_map", "max_memory_per_gpu", "max_cpu_memory", "offload_folder")
 """Without ``parallelize=True``, ``HFLM`` drops these."""
@@ -71,6 +75,22 @@ def refuse_arguments(options: Mapping[str, Any], loaded: bool) -> None:
         raise UserError(f"batch_size={options['batch_size']}: neither a whole number above 0 nor auto")
     if "enable_thinking" in given and "think_end_token" not in given:
         raise UserError("enable_thinking=True: it needs think_end_token=, the token that ends the reasoning")
+
+
+def refuse_misspelt(names: Collection[str], known: Collection[str]) -> None:
+    """Refuse a name that is nearly that of an argument; transformers would refuse it too, but after a download.
+
+    Args:
+        names: of the arguments that are given; any may be for ``from_pretrained``.
+        known: those of the adapter's arguments and of the entries of the checkpoint's config, which are followed too.
+
+    Raises:
+        UserError: at the first such name.
+    """
+    for name in names:
+        near = get_close_matches(name, known, n=1, cutoff=_NEAR)
+        if name not in known and near:
+            raise UserError(f"{name}=: there is no such argument; did you mean {near[0]}=?")
 
 
 def is_given(name: str, value: Any) -> bool:

@@ -33,6 +33,83 @@ _SLOTS = ("keys", "values")
 _STATES = ("conv_states", "recurrent_states")
 """What a recurrent layer has, each a dictionary of tensors [row, ...]."""
 
+_ROOM = 64
+"""Slots that are left free behind those of a layer, so that as many steps need not copy what it holds."""
+
+
+class GrowingLayer(DynamicLayer):
+    """A layer of attention that writes new slots behind the others, where transformers copies all of them each time."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Take in keys and values [row, head, slot, width]; return those of all slots."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        self.keys, self.values = _append(self.keys, key_states), _append(self.values, value_states)
+        return self.keys, self.values
+
+
+class GrowingWindowLayer(GrowingLayer):
+    """Such a layer that looks back on a window only, and keeps what lies before it in case that drafts are rejected."""
+
+    is_sliding = True
+
+    def __init__(self, window: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._window = window
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Take in keys and values [row, head, slot, width]; return those that one of the new tokens looks back on."""
+        keys, values = super().update(key_states, value_states)
+        hidden = self._count_seen(keys.shape[-2], key_states.shape[-2])[1]
+        return keys[..., hidden:, :], values[..., hidden:, :]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Return how many slots ``update`` will return for so many tokens, and how many it will leave out."""
+        held: int = self.get_seq_length()
+        return self._count_seen(held + query_length, query_length)
+
+    def _count_seen(self, slots: int, new: int) -> tuple[int, int]:
+        seen = min(slots, self._window - 1 + new)
+        return seen, slots - seen
+
+
+class GrowingHybridLayer(LinearAttentionAndFullAttentionLayer):
+    """Such a layer that has a recurrent state besides."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    update = GrowingLayer.update
+
+
+def _append(held: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+    """Return the slots of both [..., slot, width], without a copy of the first where there is room behind them."""
+    slots = held.shape[-2] if held.dim() > 1 else 0  # transformers begins with an empty vector
+    size, width = slots + new.shape[-2], new.shape[-1]
+    if held.numel() and _count_slots_of_storage(held) >= size:
+        grown = held.as_strided((*held.shape[:-2], size, width), held.stride())
+    else:
+        grown = new.new_empty(*new.shape[:-2], size + _ROOM, width)[..., :size, :]
+        if slots:
+            grown[..., :slots, :] = held
+    grown[..., slots:, :] = new
+    return grown
+
+
+def _count_slots_of_storage(held: torch.Tensor) -> int:
+    """Return how many slots the storage has whose first ones are ``held``; 0 where ``held`` is no beginning of one."""
+    width = held.shape[-1]
+    slots = held.stride(-3) // width
+    whole = torch.empty(*held.shape[:-2], slots, width, dtype=held.dtype, device="meta")
+    is_beginning = held.storage_offset() == 0 and held.stride() == whole.stride()
+    return slots if is_beginning and held.untyped_storage().nbytes() == whole.nbytes else 0
+
 
 def growing_cache(config: Any) -> DynamicCache | None:
     """Return an empty cache that keeps every token's keys, also in layers that look back on a window only.
@@ -47,9 +124,19 @@ def growing_cache(config: Any) -> DynamicCache | None:
         cache = DynamicCache(config=config)
     except (AttributeError, KeyError):  # layers that transformers does not know by name
         return None
-    cache.layers = [DynamicLayer() if type(layer) is DynamicSlidingWindowLayer else layer for layer in cache.layers]
-    known = (DynamicLayer, DummyLayer, LinearAttentionLayer, LinearAttentionAndFullAttentionLayer)
+    cache.layers = [_make_growing(layer) for layer in cache.layers]
+    known = (GrowingLayer, GrowingWindowLayer, GrowingHybridLayer, DummyLayer, LinearAttentionLayer)
     return cache if all(type(layer) in known for layer in cache.layers) else None
+
+
+def _make_growing(layer: Any) -> Any:
+    if type(layer) is DynamicSlidingWindowLayer:
+        return GrowingWindowLayer(layer.sliding_window)
+    if type(layer) is DynamicLayer:
+        return GrowingLayer()  # type: ignore[no-untyped-call]
+    if type(layer) is LinearAttentionAndFullAttentionLayer:
+        return GrowingHybridLayer(number_of_states=layer.number_of_states)
+    return layer
 
 
 def is_recurrent(cache: Cache) -> bool:
@@ -82,7 +169,10 @@ class CachedRows:
         return slots // self.slots, states
 
     def select(self, rows: Sequence[int]) -> "CachedRows":
-        """Return a copy of some rows; what a pass does to it leaves this one as it is."""
+        """Return a copy of some rows; what a pass does to it leaves this one as it is.
+
+        A copy of all rows shares their memory: it is of no use any more once this one itself has gone on.
+        """
         assert self.cache is not None
         some = None if list(rows) == list(range(len(self.lengths))) else rows
         cache = copy.copy(self.cache)
@@ -117,7 +207,7 @@ def _select_rows(layer: Any, rows: Sequence[int] | None) -> Any:
     if isinstance(layer, LinearAttentionLayer):
         for name in _STATES:
             states = getattr(layer, name)
-            # A pass writes into states, but puts new keys and values in the place of the old.
+            # A pass writes into states, but new keys and values only behind the old.
             setattr(
                 layer, name, {i: s if s is None else s.clone() if rows is None else s[rows] for i, s in states.items()}
             )

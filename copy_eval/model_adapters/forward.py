@@ -2,7 +2,8 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import isqrt
 from typing import Any
 
 import torch
@@ -22,6 +23,24 @@ _SHORTEST = 64
 def count_at_once(slots: int) -> int:
     """Return how many tokens, of all rows together, may go into a pass over so many slots."""
     return max(_SHORTEST, min(TOKENS_AT_ONCE, PAIRS_AT_ONCE // slots))
+
+
+def split_columns(slots: int, width: int, rows: int = 1) -> Iterator[range]:
+    """Divide long rows into stretches, each as long as a pass may be behind all before it.
+
+    Args:
+        slots: that the cache holds already.
+        width: tokens of each row.
+        rows: that go on side by side.
+    """
+    start = 0
+    while start < width:
+        before = slots + start
+        # The longest for which rows * size * (before + size) is at most PAIRS_AT_ONCE.
+        longest = (isqrt(before**2 + 4 * PAIRS_AT_ONCE // rows) - before) // 2
+        size = max(1, max(_SHORTEST, min(TOKENS_AT_ONCE, longest * rows)) // rows)
+        yield range(start, min(width, start + size))
+        start += size
 
 
 def split_rows(rows: int, width: int, at_once: int) -> list[range]:

@@ -1,19 +1,43 @@
 """How a batch goes through a model with recurrent layers, alone or among attention layers (a hybrid)."""
 
 from collections.abc import Sequence
-from typing import cast
+from contextlib import nullcontext
+from typing import Any, cast
 
 import torch
 
 from copy_eval.model_adapters.caches import CachedRows, growing_cache, join
 from copy_eval.model_adapters.drafting import width_filled
-from copy_eval.model_adapters.forward import CachedModel, LogitsRun, count_at_once, most_likely, split_rows
+from copy_eval.model_adapters.forward import (
+    CachedModel,
+    LogitsRun,
+    count_at_once,
+    most_likely,
+    split_columns,
+    split_rows,
+)
+from copy_eval.model_adapters.stretches import UnmaskedStretches
 
 _SHARE = 0.5
 """Of rows times drafted columns, what drafts must fill: a pass of their own takes them in."""
 
 _WORTH = 2
 """Tokens of a draft below which a pass for it does not pay."""
+
+_CHUNK = 32
+"""Tokens of a chunk of a Mamba-2 on a CPU."""
+
+
+def shorten_chunks(model: Any) -> None:
+    """Let the Mamba-2 layers of a model on a CPU compute in short chunks, with the same result up to rounding.
+
+    transformers pads a text to whole chunks and computes a number for each pair of a chunk's tokens in each head. The
+    usual 256 tokens suit a GPU's kernels; on a CPU, a pass over 30 tokens then takes seven times as long as it need.
+    """
+    for module in model.modules():
+        size = getattr(module, "chunk_size", None)
+        if isinstance(size, int) and hasattr(module, "A_log"):
+            module.chunk_size = min(size, _CHUNK)
 
 
 class HybridRun(LogitsRun):
@@ -89,14 +113,15 @@ class HybridRun(LogitsRun):
     def _move_on(self, cached: CachedRows, tokens: Sequence[Sequence[int]], last: int) -> torch.Tensor:
         """Move these rows on by equally many tokens each; return the logits after the last of them."""
         width, device = len(tokens[0]), self._model.device
-        stretch = max(1, count_at_once(cached.slots + width) // len(tokens)) if self._in_stretches else width
+        stretches = split_columns(cached.slots, width, len(tokens)) if self._in_stretches else [range(width)]
         logits = []
-        for start in range(0, width, stretch):
-            size = min(stretch, width - start)
-            ids = torch.tensor([list(row[start : start + size]) for row in tokens], device=device)
+        for stretch in stretches:
+            size = len(stretch)
+            ids = torch.tensor([list(row[stretch.start : stretch.stop]) for row in tokens], device=device)
             positions = torch.tensor(cached.lengths, device=device)[:, None] + torch.arange(size, device=device)
-            columns = range(max(0, width - last - start), size) or range(size - 1, size)
-            found, cached.cache = self._model(ids, cached.mask(size, device), positions, cached.cache, columns)
+            columns = range(max(0, width - last - stretch.start), size) or range(size - 1, size)
+            with UnmaskedStretches() if size < width else nullcontext():
+                found, cached.cache = self._model(ids, cached.mask(size, device), positions, cached.cache, columns)
             logits.append(found)
             cached.lengths = [length + size for length in cached.lengths]
             cached.slots += size

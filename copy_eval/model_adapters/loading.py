@@ -3,6 +3,7 @@
 With ``peft=``, what PEFT has trained (LoRA and its kin) goes on top of the model's weights.
 """
 
+import inspect
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
 import copy_eval.architectures  # noqa: F401 - registers them, also where the bridge is off
 from copy_eval.errors import UserError, first_line
-from copy_eval.model_adapters.arguments import choose_device, choose_dtype, is_given, refuse_arguments
+from copy_eval.model_adapters.arguments import choose_device, choose_dtype, is_given, refuse_arguments, refuse_misspelt
 from copy_eval.model_adapters.checkpoints import (
     check_causal,
     check_remote_code,
@@ -74,6 +75,9 @@ class CheckedLM(HFLM):
             if is_given("revision", revision) and Path(pretrained).is_dir():
                 raise UserError(f"revision={revision}: a folder has no revisions; leave revision out")
             self._config_json = read_config(pretrained, str(revision), subfolder)
+            adapters = [kind for kind in type(self).__mro__ if issubclass(kind, HFLM)]
+            known = {name for kind in adapters for name in inspect.signature(kind).parameters}
+            refuse_misspelt(options, known | self._config_json.keys())
             self._state_spaces = is_state_spaces(pretrained, self._config_json)
         super().__init__(
             pretrained=pretrained,

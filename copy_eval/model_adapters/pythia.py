@@ -1,7 +1,7 @@
 """``--model copy_hf``, also ``pythia``: any causal language model in transformers' layout, such as Pythia."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,9 +13,9 @@ from copy_eval.model_adapters.attention import AttentionRun
 from copy_eval.model_adapters.caches import growing_cache, is_recurrent
 from copy_eval.model_adapters.decoding import Answer, Run
 from copy_eval.model_adapters.forward import CachedModel
-from copy_eval.model_adapters.hybrid import HybridRun
+from copy_eval.model_adapters.hybrid import HybridRun, shorten_chunks
 from copy_eval.model_adapters.rope import find_changing_rope
-from copy_eval.model_adapters.self_test import FAILURES, Capabilities, find_capabilities
+from copy_eval.model_adapters.self_test import FAILURES, Capabilities, find_capabilities, note_modes
 
 _log = logging.getLogger(__name__)
 
@@ -43,9 +43,13 @@ class PythiaLM(ExactLM):
             UserError: if an argument or the checkpoint is not usable.
         """
         super().__init__(pretrained, **options)
+        if self.device.type == "cpu":
+            shorten_chunks(self.model)
         self._cached_model = CachedModel(self.model, self.device)
         self._rope = find_changing_rope(self._cached_model.config)
+        modes = note_modes(self.model)
         self._capabilities = self._test_itself()
+        self._refuse_changes(modes)
         self._batched = self._capabilities.batched
         self._bytes_of_token, self._bytes_of_states = self._measure_cache()
         # Both need a pass of several tokens behind a cache.
@@ -77,6 +81,21 @@ class PythiaLM(ExactLM):
         if unused:
             _log.warning("this model is run without %s, which would change its answers", " and ".join(unused))
         return found
+
+    def _refuse_changes(self, before: Mapping[str, str]) -> None:
+        """Refuse a model that the self-test has changed: what it answers depends on what it has answered before.
+
+        Raises:
+            UserError: if one of its modes is another one now.
+        """
+        after = note_modes(self.model)
+        changed = next((name for name, mode in before.items() if after.get(name) != mode), None)
+        if changed is not None:
+            raise UserError(
+                f"a forward pass changes this {self.config.model_type} for good ({changed} was {before[changed]} and "
+                f"is {after.get(changed)}), so that its answers would depend on their order; its config.json must "
+                "say from the start what is to hold"
+            )
 
     def _try_generate(self, prompt: Sequence[int]) -> None:
         """Let transformers decode two tokens.

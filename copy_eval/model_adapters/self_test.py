@@ -13,7 +13,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -69,6 +69,19 @@ class _Row:
 
 _Logits = dict[tuple[int, int], torch.Tensor]
 """By row and number of following tokens: the logits [vocab] after these."""
+
+
+def note_modes(model: torch.nn.Module) -> dict[str, str]:
+    """Return what says how a model computes: its config's entries, and each module's class and attributes of text.
+
+    A forward pass may lengthen a table or move a counter. If it changes one of these, later passes compute otherwise.
+    """
+    modes = {f"config.{name}": str(value) for name, value in cast(Any, model.config).to_dict().items()}
+    for path, module in model.named_modules():
+        texts = {name: value for name, value in vars(module).items() if isinstance(value, str)}
+        named = texts | {"__class__": type(module).__name__}
+        modes |= {f"{path}.{name}".lstrip("."): value for name, value in named.items()}
+    return modes
 
 
 @torch.no_grad()

@@ -44,6 +44,7 @@ CONFIGS = {
     "bamba": ("bamba", {**_MAMBA2, "attn_layer_indices": [1]}),
     "qwen3_next": ("qwen3_next", _LINEAR),
     "lfm2": ("lfm2", {"layer_types": ["conv", "full_attention"]}),
+    "mamba2": ("mamba2", {"num_heads": 8, "head_dim": 8, "n_groups": 2, "state_size": 8, "chunk_size": 16}),
     "jamba": (
         "jamba",
         {"attn_layer_period": 2, "attn_layer_offset": 1, "mamba_d_state": 8, "mamba_dt_rank": 4, "num_experts": 4},

@@ -1,6 +1,7 @@
 """Every argument of lm-eval's ``HFLM`` has its effect in each adapter and layout, or is refused in one line."""
 
 import inspect
+import json
 import shutil
 
 import pytest
@@ -124,6 +125,23 @@ def test_what_is_followed_has_its_effect(name, layout):
 @pytest.mark.parametrize("name", NOT_SUPPORTED)
 def test_what_no_adapter_supports_is_refused_with_what_to_do_instead(name, layout):
     assert refusal(layout, **{name: NOT_SUPPORTED[name]}).startswith(f"{name}= is not supported; ")
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"), [("batchsize", "batch_size"), ("max_lenght", "max_length"), ("drafts", "draft")]
+)
+def test_a_misspelt_argument_is_refused_with_its_neighbour_before_anything_is_loaded(
+    misspelt, meant, layout, monkeypatch
+):
+    monkeypatch.setattr(HFLM, "_get_config", None)
+    assert refusal(layout, **{misspelt: 8}) == f"{misspelt}=: there is no such argument; did you mean {meant}=?"
+
+
+def test_an_entry_of_the_config_is_no_misspelling(neox_folder, tmp_path):
+    folder = shutil.copytree(neox_folder, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"patch_size": 4}))
+    assert PythiaLM(pretrained=str(folder), device="cpu", patch_size=8).model.config.patch_size == 8
 
 
 @pytest.mark.parametrize("name", ONLY_PARALLEL)

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from transformers import AutoConfig
 from transformers.cache_utils import DynamicLayer
 
-from copy_eval.model_adapters.caches import CachedRows, growing_cache, is_recurrent, join
+from copy_eval.model_adapters.caches import (
+    CachedRows,
+    GrowingLayer,
+    GrowingWindowLayer,
+    growing_cache,
+    is_recurrent,
+    join,
+)
 from tests.model_adapters.architectures import build_model
 
 CONFIG = build_model("falcon_h1", num_hidden_layers=1).config
@@ -93,11 +100,61 @@ def test_what_a_copy_takes_in_leaves_the_original_as_it_was():
     assert cached.cache.layers[0].recurrent_states[0][:, 0].tolist() == [3, 3]
 
 
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=8), st.integers(1, 3), st.data())
+def test_a_layer_holds_what_transformers_own_does_however_it_grows(sizes, rows, data):
+    ours, theirs = GrowingLayer(), DynamicLayer()
+    for size in sizes:
+        keys = torch.rand(rows, 2, size, 3)
+        for layer in (ours, theirs):
+            found = layer.update(keys, keys[..., :1])
+            assert found[0] is layer.keys
+        assert torch.equal(ours.keys, theirs.keys)
+        assert torch.equal(ours.values, theirs.values)
+        change = data.draw(st.sampled_from(["nothing", "crop", "reorder", "cut the beginning"]))
+        order = torch.tensor(data.draw(st.lists(st.integers(0, rows - 1), min_size=1, max_size=3)))
+        for layer in (ours, theirs):
+            if change == "crop":
+                layer.crop(-(layer.get_seq_length() // 2))
+            if change == "reorder":
+                layer.reorder_cache(order)
+            if change == "cut the beginning":
+                layer.keys, layer.values = layer.keys[:, :, 1:], layer.values[:, :, 1:]
+        rows = len(ours.keys)
+
+
+def test_a_step_does_not_copy_what_a_layer_holds():
+    layer = GrowingLayer()
+    layer.update(torch.rand(1, 2, 1000, 3), torch.rand(1, 2, 1000, 3))
+    places = set()
+    for _ in range(64):
+        layer.update(torch.rand(1, 2, 1, 3), torch.rand(1, 2, 1, 3))
+        layer.crop(-1)
+        layer.update(torch.rand(1, 2, 1, 3), torch.rand(1, 2, 1, 3))
+        places.add((layer.keys.data_ptr(), layer.values.data_ptr()))
+    assert len(places) == 1
+    assert layer.keys.shape == (1, 2, 1064, 3)
+
+
 def test_windows_become_layers_that_keep_every_token():
     cache = growing_cache(AutoConfig.for_model("gemma2"))
-    assert {type(layer) for layer in cache.layers} == {DynamicLayer}
+    assert {type(layer) for layer in cache.layers} == {GrowingLayer, GrowingWindowLayer}
     assert not is_recurrent(cache)
     assert is_recurrent(growing_cache(CONFIG))
+
+
+@given(st.integers(1, 6), st.lists(st.integers(1, 5), min_size=1, max_size=5))
+def test_a_window_shows_what_its_first_new_token_looks_back_on_and_keeps_the_rest(window, widths):
+    layer, tokens = GrowingWindowLayer(window), torch.arange(30.0)[None, None, :, None]
+    size = 0
+    for width in widths:
+        seen, hidden = layer.get_mask_sizes(width)
+        keys, values = layer.update(tokens[:, :, size : size + width], -tokens[:, :, size : size + width])
+        first = max(0, size - window + 1)
+        size += width
+        assert keys.flatten().tolist() == list(range(first, size))
+        assert values.equal(-keys)
+        assert (seen, hidden) == (size - first, first)
+        assert layer.keys.equal(tokens[:, :, :size])
 
 
 def test_layers_of_another_kind_are_left_to_their_model():

@@ -23,7 +23,7 @@ def find(model, tokenizer, **options):
 @pytest.mark.parametrize(
     "name",
     ["llama", "mistral", "gemma2", "llama4", "gpt_neo", "bloom", "mpt", "gpt2", "falcon_h1", "bamba", "qwen3_next",
-     "lfm2", "longrope", "dynamic"],
+     "lfm2", "longrope", "dynamic", "mamba2"],
 )  # fmt: skip
 def test_windows_relative_positions_and_hybrids_are_batched_and_drafted(name, tokenizer):
     assert find(build_model(name), tokenizer) == EVERYTHING
@@ -145,6 +145,95 @@ def test_a_model_that_nothing_can_decode_is_refused_at_load(tokenizer):
     network.forward = fail
     with pytest.raises(UserError, match="fails with this llama"):
         find(network, tokenizer)
+
+
+@pytest.mark.parametrize("place", ["config", "module"])
+def test_a_model_that_a_pass_changes_for_good_is_refused(place, tokenizer):
+    network = build_model("llama")
+    holder = network.config if place == "config" else network.model.layers[1]
+    holder.attention_type = "sparse"
+
+    def switch(module, arguments, options):  # noqa: ARG001
+        holder.attention_type = "full"
+
+    network.register_forward_pre_hook(switch, with_kwargs=True)
+    with pytest.raises(UserError, match="attention_type was sparse and is full"):
+        find(network, tokenizer)
+
+
+def test_a_table_that_grows_with_the_longest_text_is_no_change(tokenizer):
+    network = build_model("llama")
+    network.longest_text = 0
+
+    def grow(module, arguments, options):  # noqa: ARG001
+        module.longest_text = max(module.longest_text, options["input_ids"].shape[1])
+
+    network.register_forward_pre_hook(grow, with_kwargs=True)
+    assert find(network, tokenizer) == EVERYTHING
+    assert network.longest_text > 0
+
+
+def disturb(network, change):
+    """Let ``change`` alter the logits of a pass, told the tokens [row, column] and how many slots are in the cache."""
+    forward = network.forward
+
+    def disturbed(input_ids, past_key_values=None, **options):
+        held = 0 if past_key_values is None else past_key_values.get_seq_length()
+        output = forward(input_ids, past_key_values=past_key_values, **options)
+        change(output.logits, input_ids, held)
+        return output
+
+    disturbed.__signature__ = inspect.signature(forward)
+    network.forward = disturbed
+    return network
+
+
+def test_steps_that_differ_by_more_than_rounding_are_left_to_transformers(tokenizer):
+    def shift(logits, ids, held):  # noqa: ARG001
+        if held:
+            logits[..., ::2] += 0.1 * logits.std()
+
+    assert find(disturb(build_model("llama"), shift), tokenizer) == Capabilities()
+
+
+def test_a_batch_that_gives_no_numbers_is_no_batch(tokenizer):
+    def spoil(logits, ids, held):  # noqa: ARG001
+        if len(ids) > 1:
+            logits.fill_(torch.nan)
+
+    assert not find(disturb(build_model("llama"), spoil), tokenizer).batched
+
+
+def test_a_model_that_does_not_let_rows_end_apart_goes_one_prompt_at_a_time(tokenizer):
+    rows = []
+
+    def count(logits, ids, held):
+        rows.append(len(ids))
+        if held and rows[-1] != rows[-2]:
+            logits.zero_()
+
+    assert find(disturb(build_model("llama"), count), tokenizer) == Capabilities(True, batched=False, drafted=True)
+
+
+def test_a_model_in_which_rejected_tokens_leave_a_trace_is_not_drafted(tokenizer, monkeypatch):
+    ends = []
+
+    def go_back(logits, ids, held):
+        if held and held < ends[-1]:
+            logits.zero_()
+        ends.append(held + ids.shape[1])
+
+    network = disturb(build_model("llama"), go_back)
+    monkeypatch.setattr(
+        "copy_eval.model_adapters.pythia.find_capabilities",
+        lambda *arguments, **options: find_capabilities(*arguments, **options | {"batches": False}),
+    )
+    assert find(network, tokenizer) == Capabilities(stepwise=True, batched=False, drafted=False)
+
+
+def test_a_run_that_takes_no_draft_in_shows_nothing_of_drafts(tokenizer, monkeypatch):
+    monkeypatch.setattr("copy_eval.model_adapters.attention.width_filled", lambda *_: 0)
+    assert find(build_model("llama"), tokenizer) == Capabilities(stepwise=True, batched=True, drafted=False)
 
 
 def test_a_context_too_short_for_the_test_means_neither_batches_nor_drafts(tokenizer):

@@ -1,0 +1,93 @@
+"""A stretch attends to all before it and to itself as with a mask, and only where the mask says no more than that."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from copy_eval.model_adapters import forward
+from copy_eval.model_adapters.pythia import PythiaLM
+from copy_eval.model_adapters.stretches import UnmaskedStretches
+from tests.model_adapters.architectures import build_model
+from tests.model_adapters.support import PROMPTS, answer, assert_same_answers
+
+FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+
+
+def draw(queries, slots, heads=2, width=8):
+    torch.manual_seed(queries * slots)
+    return [torch.randn(1, heads, size, width) for size in (queries, slots, slots)]
+
+
+def causal(queries, slots):
+    return torch.ones(1, 1, queries, slots, dtype=torch.bool).tril(slots - queries)
+
+
+@pytest.fixture
+def flashes(monkeypatch):
+    """Count how often attention is put together from two parts."""
+    counts = []
+    monkeypatch.setattr(
+        torch.ops.aten,
+        "_scaled_dot_product_flash_attention_for_cpu",
+        lambda *tensors, **options: counts.append(options) or FLASH(*tensors, **options),
+    )
+    return counts
+
+
+@pytest.mark.parametrize(("queries", "slots"), [(1, 2), (2, 3), (64, 65), (100, 1000), (600, 700)])
+@pytest.mark.parametrize("scale", [None, 3.0])
+def test_what_a_stretch_attends_to_is_what_the_mask_shows(queries, slots, scale, flashes):
+    tensors, mask = draw(queries, slots), causal(queries, slots)
+    expected = functional.scaled_dot_product_attention(*tensors, attn_mask=mask, scale=scale)
+    with UnmaskedStretches():
+        found = functional.scaled_dot_product_attention(*tensors, attn_mask=mask, dropout_p=0.0, scale=scale)
+    assert len(flashes) == 2
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)
+
+
+def window(queries, slots):
+    return causal(queries, slots).triu(slots - queries - 3)
+
+
+def padding(queries, slots):
+    mask = causal(queries, slots)
+    mask[..., 0] = False
+    return mask
+
+
+def in_numbers(queries, slots):
+    return torch.where(causal(queries, slots), 0.5, float("-inf"))
+
+
+def of_each_head(queries, slots):
+    return causal(queries, slots).expand(1, 2, -1, -1)
+
+
+def everything(queries, slots):
+    return torch.ones(1, 1, queries, slots, dtype=torch.bool)
+
+
+@pytest.mark.parametrize("mask", [window, padding, in_numbers, of_each_head, everything])
+def test_any_other_mask_is_heeded(mask, flashes):
+    tensors, shown = draw(20, 30), mask(20, 30)
+    expected = functional.scaled_dot_product_attention(*tensors, shown)
+    with UnmaskedStretches():
+        assert torch.equal(functional.scaled_dot_product_attention(*tensors, shown), expected)
+    assert not flashes
+
+
+UNMASKED = ("llama", "falcon_h1", "qwen3_next", "lfm2")
+MASKED = ("mistral", "gemma2", "gpt_neo", "mpt")
+
+
+@pytest.mark.parametrize("name", [*UNMASKED, *MASKED])
+def test_answers_are_those_of_prompts_that_go_in_as_a_whole(name, tokenizer, monkeypatch, flashes):
+    model = PythiaLM(pretrained=build_model(name), tokenizer=tokenizer, batch_size=1)
+    expected = answer(model)
+    assert not flashes
+
+    monkeypatch.setattr(forward, "_SHORTEST", 5)
+    monkeypatch.setattr(forward, "TOKENS_AT_ONCE", 5)
+
+    assert_same_answers(model, PROMPTS, answer(model), expected)
+    assert bool(flashes) is (name in UNMASKED)

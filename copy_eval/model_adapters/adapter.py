@@ -24,6 +24,7 @@ from copy_eval.checkpoint_fingerprint import fingerprint_model
 from copy_eval.errors import UserError, first_line
 from copy_eval.model_adapters.decoding import Answer, PrefixRun, Run, StopRule, decode_greedily
 from copy_eval.model_adapters.drafting import Trust
+from copy_eval.model_adapters.forward import OnTokens, tell_nobody
 from copy_eval.model_adapters.loading import CheckedLM, stated_context
 from copy_eval.model_adapters.memory import free_memory
 from copy_eval.model_adapters.prefixes import find_families
@@ -91,6 +92,12 @@ class ExactLM(CheckedLM):
 
     _shares_prefixes = False
     """Whether runs are ``PrefixRun``."""
+
+    on_tokens: OnTokens = staticmethod(tell_nobody)
+    """Is told how far a long prompt is, besides the progress bar."""
+
+    _progress: Any = None
+    """The bar, once requests are answered."""
 
     refuses_over_context = True
     """Tells the tasks that no prompt is ever cut here."""
@@ -160,7 +167,7 @@ class ExactLM(CheckedLM):
         Greedy decoding runs in our own loop. Anything else that transformers' ``generate`` offers (sampling, beams,
         penalties) runs there, a prompt at a time.
         """
-        progress = tqdm(
+        progress = self._progress = tqdm(
             total=len(requests), disable=disable_tqdm or self.rank != 0, desc="Running generate_until requests"
         )
         refused: Counter[str] = Counter()
@@ -181,6 +188,7 @@ class ExactLM(CheckedLM):
                         texts[place] = answer
                         refused[requests[place].task_name or "unnamed task"] += 1
                     self.cache_hook.add_partial("generate_until", requests[place].args, texts[place])
+                progress.set_postfix_str("", refresh=False)
                 progress.update(len(rows))
         progress.close()
         for task, count in refused.items():
@@ -189,6 +197,12 @@ class ExactLM(CheckedLM):
                 task, count, self.context_length,
             )  # fmt: skip
         return texts
+
+    def _tell_tokens(self, taken: int, tokens: int) -> None:
+        """Tell how much of a long prompt has been taken in, which on a CPU may take minutes."""
+        if self._progress is not None:
+            self._progress.set_postfix_str(f"{taken} of {tokens} tokens of a prompt")
+        self.on_tokens(taken, tokens)
 
     def _answer_all(
         self, prompts: Sequence[Sequence[int]], settings: dict[str, Any], most_rows: int

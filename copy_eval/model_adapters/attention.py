@@ -7,7 +7,15 @@ import torch
 
 from copy_eval.model_adapters.caches import CachedRows, growing_cache, join
 from copy_eval.model_adapters.drafting import width_filled
-from copy_eval.model_adapters.forward import CachedModel, LogitsRun, count_at_once, split_columns, split_rows
+from copy_eval.model_adapters.forward import (
+    CachedModel,
+    LogitsRun,
+    OnTokens,
+    count_at_once,
+    split_columns,
+    split_rows,
+    tell_nobody,
+)
 from copy_eval.model_adapters.stretches import UnmaskedStretches
 
 _SHARE = 0.25
@@ -24,7 +32,13 @@ class AttentionRun(LogitsRun):
     """
 
     def __init__(
-        self, model: CachedModel, pad_token: int, context: int | None, takes_drafts: bool, in_stretches: bool = True
+        self,
+        model: CachedModel,
+        pad_token: int,
+        context: int | None,
+        takes_drafts: bool,
+        in_stretches: bool = True,
+        on_tokens: OnTokens = tell_nobody,
     ) -> None:
         """Begin a batch.
 
@@ -34,8 +48,9 @@ class AttentionRun(LogitsRun):
             context: the most slots, which some models have tables for; None for no limit.
             takes_drafts: see there.
             in_stretches: see there.
+            on_tokens: see there.
         """
-        super().__init__(model, pad_token, takes_drafts, in_stretches)
+        super().__init__(model, pad_token, takes_drafts, in_stretches, on_tokens)
         self._context = context
         self._cached: CachedRows | None = None
         self._prefix: CachedRows | None = None
@@ -75,6 +90,7 @@ class AttentionRun(LogitsRun):
                 stretch = new[0][columns.start : columns.stop]
                 with UnmaskedStretches():
                     stretches += self._pass(cached, [stretch], [max(0, first[0] - columns.start)])[1]
+                self._on_tokens(columns.stop, width)
             return cached, [0], [torch.cat(stretches)]
         parts: list[CachedRows] = []
         logits: list[torch.Tensor] = []

@@ -2,9 +2,9 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import isqrt
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from transformers.cache_utils import Cache
@@ -54,6 +54,14 @@ def split_rows(rows: int, width: int, at_once: int) -> list[range]:
     passes = -(-rows // max(1, at_once // width))
     size = -(-rows // passes)
     return [range(start, min(rows, start + size)) for start in range(0, rows, size)]
+
+
+OnTokens: TypeAlias = Callable[[int, int], None]
+"""Is told how many tokens of a long prompt have been taken in, and of how many."""
+
+
+def tell_nobody(taken: int, tokens: int) -> None:
+    """Stand where nobody asks how far a prompt is."""
 
 
 class CachedModel:
@@ -118,7 +126,14 @@ def most_likely(logits: Sequence[torch.Tensor]) -> list[list[int]]:
 class LogitsRun(ABC):
     """A ``Run`` by way of logits, which the self-test compares."""
 
-    def __init__(self, model: CachedModel, pad_token: int, takes_drafts: bool, in_stretches: bool) -> None:
+    def __init__(
+        self,
+        model: CachedModel,
+        pad_token: int,
+        takes_drafts: bool,
+        in_stretches: bool,
+        on_tokens: OnTokens = tell_nobody,
+    ) -> None:
         """Begin a batch.
 
         Args:
@@ -126,8 +141,9 @@ class LogitsRun(ABC):
             pad_token: what to pad with.
             takes_drafts: see ``Run``.
             in_stretches: whether a long text may go in by several passes, in a model that also takes drafts.
+            on_tokens: is told after each of these passes.
         """
-        self._model, self._pad_token = model, pad_token
+        self._model, self._pad_token, self._on_tokens = model, pad_token, on_tokens
         self._takes_drafts, self._in_stretches = takes_drafts, takes_drafts and in_stretches
 
     @property

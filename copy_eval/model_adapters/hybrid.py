@@ -11,10 +11,12 @@ from copy_eval.model_adapters.drafting import width_filled
 from copy_eval.model_adapters.forward import (
     CachedModel,
     LogitsRun,
+    OnTokens,
     count_at_once,
     most_likely,
     split_columns,
     split_rows,
+    tell_nobody,
 )
 from copy_eval.model_adapters.stretches import UnmaskedStretches
 
@@ -54,9 +56,16 @@ class HybridRun(LogitsRun):
     A model with a cache of its own kind goes through this run too, without drafts.
     """
 
-    def __init__(self, model: CachedModel, pad_token: int, takes_drafts: bool, in_stretches: bool = True) -> None:
+    def __init__(
+        self,
+        model: CachedModel,
+        pad_token: int,
+        takes_drafts: bool,
+        in_stretches: bool = True,
+        on_tokens: OnTokens = tell_nobody,
+    ) -> None:
         """Begin a batch; the model may be any, and ``LogitsRun`` says the rest."""
-        super().__init__(model, pad_token, takes_drafts, in_stretches)
+        super().__init__(model, pad_token, takes_drafts, in_stretches, on_tokens)
         self._cached: CachedRows | None = None
         self._prefix: CachedRows | None = None
         self._again: list[Sequence[int]] = []  # each row's tokens that stand and are not in its state
@@ -125,6 +134,8 @@ class HybridRun(LogitsRun):
             logits.append(found)
             cached.lengths = [length + size for length in cached.lengths]
             cached.slots += size
+            if size < width:
+                self._on_tokens(stretch.stop, width)
         return torch.cat(logits, dim=1)[:, -last:]
 
     def _check(self, drafts: Sequence[Sequence[int]], choices: Sequence[Sequence[int]]) -> dict[int, torch.Tensor]:

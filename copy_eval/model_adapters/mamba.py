@@ -197,7 +197,7 @@ class MambaLM(ExactLM):
     def _new_run(self, room: int) -> Run:
         model = find_state_space_model(self.model)
         if model is not None:
-            return MambaRun(model, self.device)
+            return MambaRun(model, self.device, self._tell_tokens)
         return KernelRun(self.model, self.device, room, self._step_graphs)
 
     def _new_trust(self) -> Trust:

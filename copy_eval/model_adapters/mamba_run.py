@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from copy_eval.model_adapters.drafting import width_filled
-from copy_eval.model_adapters.forward import TOKENS_AT_ONCE
+from copy_eval.model_adapters.forward import TOKENS_AT_ONCE, OnTokens, tell_nobody
 from copy_eval.model_adapters.mamba_forward import States, StateSpaceModel, empty_states, logits_of, take_in
 
 _SHORTEST = 64
@@ -32,8 +32,9 @@ class MambaRun:
     with it, and only together with most of the other rows'.
     """
 
-    def __init__(self, model: StateSpaceModel, device: torch.device) -> None:
-        self._model, self._device = model, device
+    def __init__(self, model: StateSpaceModel, device: torch.device, on_tokens: OnTokens = tell_nobody) -> None:
+        """Begin a batch; ``on_tokens`` is told after each stretch of a long text."""
+        self._model, self._device, self._on_tokens = model, device, on_tokens
         self._states: States = []
         self._prefix: States = []
         self._again: list[Sequence[int]] = []  # each row's tokens that stand and are not in its state
@@ -83,7 +84,8 @@ class MambaRun:
         """Take in each row's tokens, a stretch at a time; return the choices after each of them, or the last."""
         choices: list[list[int]] = [[] for _ in tokens]
         stretch = max(_SHORTEST, TOKENS_AT_ONCE // len(tokens))
-        for start in range(0, max(map(len, tokens)), stretch):
+        longest = max(map(len, tokens))
+        for start in range(0, longest, stretch):
             rows = [row for row, all_tokens in enumerate(tokens) if len(all_tokens) > start]
             parts = [tokens[row][start : start + stretch] for row in rows]
             hidden = self._forward(rows, parts)
@@ -98,6 +100,8 @@ class MambaRun:
                 best = logits_of(self._model, hidden[index, place]).argmax(dim=-1).tolist()
                 for (at, _), token in zip(places, best, strict=True):
                     choices[rows[at]].append(token)
+            if longest > stretch:
+                self._on_tokens(min(start + stretch, longest), longest)
         return choices
 
     def _forward(self, rows: Sequence[int], tokens: Sequence[Sequence[int]]) -> torch.Tensor:

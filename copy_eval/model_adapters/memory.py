@@ -1,21 +1,55 @@
 """How much memory is free on a device."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
-_MEMINFO = Path("/proc/meminfo")
+_PROC = Path("/proc")
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 def free_memory(device: torch.device) -> int | None:
     """Return the bytes that could be allocated on a device; None where nothing says so.
 
-    On a CPU this is what Linux estimates, without swapping.
+    On a CPU this is what Linux estimates, without swapping, or less where a container is limited to less.
     """
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
-    if device.type != "cpu" or not _MEMINFO.exists():
+    meminfo = _PROC / "meminfo"
+    if device.type != "cpu" or not meminfo.exists():
         return None
-    entries = dict(line.split(":") for line in _MEMINFO.read_text().splitlines())
-    return int(entries["MemAvailable"].split()[0]) * 1024
+    available = int(_read_entries(meminfo.read_text())["MemAvailable:"]) * 1024
+    return max(0, min([available, *_left_by_control_groups()]))
+
+
+def _left_by_control_groups() -> Iterator[int]:
+    """Yield the bytes that each limit on the process's control groups leaves (cgroup v1 and v2)."""
+    groups = _PROC / "self" / "cgroup"
+    for line in groups.read_text().splitlines() if groups.exists() else []:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:  # version 2
+            root, names = _CGROUPS, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            root, names = _CGROUPS / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        # A limit holds for all groups below it. A container may see its own group in the place of the root.
+        own = root / path.lstrip("/")
+        for group in [own, *own.parents][: len(own.parts) - len(root.parts) + 1]:
+            yield from _left_by(group, *names)
+
+
+def _left_by(group: Path, limit: str, usage: str, inactive: str) -> Iterator[int]:
+    try:
+        left = int((group / limit).read_text()) - int((group / usage).read_text())
+        # Files that were read long ago count as used, but make room.
+        yield left + int(_read_entries((group / "memory.stat").read_text()).get(inactive, 0))
+    except (OSError, ValueError):  # no such group is seen here, or it has no limit ("max")
+        return
+
+
+def _read_entries(text: str) -> dict[str, str]:
+    """Return the numbers of lines such as ``MemAvailable:  7500000 kB`` by their names."""
+    return {name: number for name, number, *_ in (line.split() for line in text.splitlines())}

@@ -130,11 +130,11 @@ class PythiaLM(ExactLM):
         return self.tok_encode(_TEST_TEXT, add_special_tokens=False) or [self.prefix_token_id]
 
     def _new_batch(self, takes_drafts: bool) -> AttentionRun | HybridRun:
-        model, pad_token = self._cached_model, self.tokenizer.pad_token_id
-        cache = growing_cache(model.config)
+        model, pad_token, told = self._cached_model, self.tokenizer.pad_token_id, self._tell_tokens
+        cache, in_stretches = growing_cache(model.config), self._rope is None
         if cache is None or is_recurrent(cache):
-            return HybridRun(model, pad_token, takes_drafts and cache is not None, in_stretches=self._rope is None)
-        return AttentionRun(model, pad_token, self.context_length, takes_drafts, in_stretches=self._rope is None)
+            return HybridRun(model, pad_token, takes_drafts and cache is not None, in_stretches, told)
+        return AttentionRun(model, pad_token, self.context_length, takes_drafts, in_stretches, told)
 
     def _get_config(self, pretrained: str, **options: Any) -> None:
         if self._state_spaces:

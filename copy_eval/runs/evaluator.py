@@ -160,8 +160,8 @@ def _evaluate_cells(cells: Sequence[Cell], settings: Mapping[str, int | str], ou
         on_event(CellEvent(cell, "done", prompts=len(samples), accuracy=accuracy))
 
 
-def _tell_answered(running: CellEvent, on_event: OnEvent, answered: int) -> None:
-    on_event(replace(running, answered=min(answered, running.prompts)))
+def _tell_answered(running: CellEvent, on_event: OnEvent, answered: int, taken: int = 0, tokens: int = 0) -> None:
+    on_event(replace(running, answered=min(answered, running.prompts), taken=taken, tokens=tokens))
 
 
 def _failure(cell: Cell, error: Exception) -> CellEvent:
@@ -184,8 +184,8 @@ def _free_memory() -> None:
 class _AnswerCounter:
     """Stands where lm-eval's cache of answers would: backends tell it of each answer as soon as they have it."""
 
-    def __init__(self, on_answer: Callable[[int], None]) -> None:
-        """Begin at 0; ``on_answer`` is told how many there are at each of them."""
+    def __init__(self, on_answer: Callable[..., None]) -> None:
+        """Begin at 0; ``on_answer`` is told how many there are at each of them, and of the tokens of long prompts."""
         self._on_answer = on_answer
         self._answered = 0
 
@@ -193,6 +193,10 @@ class _AnswerCounter:
         """Count an answer; the name is that of lm-eval's ``CacheHook``."""
         self._answered += 1
         self._on_answer(self._answered)
+
+    def take_in(self, taken: int, tokens: int) -> None:
+        """Tell how far the next prompt is; our own adapters call this where it is long."""
+        self._on_answer(self._answered, taken, tokens)
 
 
 class _LoadedModel:
@@ -218,7 +222,7 @@ class _LoadedModel:
         self._surroundings: dict[str, Any] = {}
 
     def evaluate(
-        self, name: str, task: Any, on_answer: Callable[[int], None]
+        self, name: str, task: Any, on_answer: Callable[..., None]
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return the report and the samples of one task, with the content of lm-eval's own files."""
         from lm_eval.evaluator import evaluate
@@ -236,7 +240,9 @@ class _LoadedModel:
             fewshot_as_multiturn=False,
         )
         date = time.time()
-        self._lm.set_cache_hook(_AnswerCounter(on_answer))
+        counter = _AnswerCounter(on_answer)
+        self._lm.set_cache_hook(counter)
+        self._lm.on_tokens = counter.take_in
         report = evaluate(self._lm, {"tasks": {name: task}}, bootstrap_iters=_BOOTSTRAP_ITERATIONS)
         samples = report.pop("samples")[name]
         hashes = "".join(sample["doc_hash"] + sample["prompt_hash"] + sample["target_hash"] for sample in samples)

@@ -32,6 +32,10 @@ class CellEvent:
     answered: int = 0
     """Of the prompts, while it runs."""
 
+    taken: int = 0
+    tokens: int = 0
+    """Of a long prompt that is being taken in: the tokens so far, and all of them."""
+
     accuracy: float | str | None = None
     """The share of exact matches, or why there is none."""
 
@@ -122,14 +126,15 @@ class Progress:
 
     def _begin_or_go_on(self, event: CellEvent) -> None:
         cell, now = event.cell, time.monotonic()
-        if event.answered and cell in self._running:
+        if (event.answered or event.tokens) and cell in self._running:
             now = self._running[cell][1]
         elif not self._console.is_terminal:
             begins = f"{cell.task}  begins" if event.state == "running" else "loading the weights"
             self.say(f"{cell.label}  {begins}")
         if event.state == "running":
             self._first_prompt = self._first_prompt or now
-            self._running[cell] = (f"{cell.task}, {event.answered} of {event.prompts} prompts", now)
+            within = f", {event.taken} of {event.tokens} tokens of a prompt" if event.tokens else ""
+            self._running[cell] = (f"{cell.task}, {event.answered} of {event.prompts} prompts{within}", now)
         else:
             self._running[cell] = ("loading the weights", now)
 

@@ -11,7 +11,7 @@ The YAML files name the pure functions that build the data and score an answer; 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from math import sqrt
 from typing import Any, Self
 
@@ -26,11 +26,17 @@ from copy_eval.over_context import OVER_CONTEXT, is_over_context, tokens_that_fi
 from copy_eval.task_description import KEY, TaskDescription, read_description
 from copy_eval.tasks.fingerprint import fingerprint
 from copy_eval.tasks.reproducible import describe_unreproducible, find_unreproducible
-from copy_eval.tasks.settings import refuse_near_misses
+from copy_eval.tasks.settings import find_other_count, refuse_near_misses
 
 _log = logging.getLogger(__name__)
 
 Aggregation = Callable[[Sequence[Any]], Any]
+
+
+@cache
+def _tell_once(warning: str) -> None:
+    """Log a warning that holds for every length of a task, when the first is built."""
+    _log.warning("%s", warning)
 
 
 class ClusteredScore(float):
@@ -111,6 +117,8 @@ class CopyTask(ConfigurableTask):
         name, metadata, arguments = self.config.task or "", self.config.metadata, dataset_kwargs or {}
         self._description = read_description(name, metadata, arguments)
         refuse_near_misses(metadata, self._description.settings)
+        if other := find_other_count(metadata, self._description.settings):
+            _tell_once(f"{other[0]} has no effect on {self._description.title or name}; its setting is {other[1]}")
         self.dataset = self.config.custom_dataset(metadata, **arguments)
         test = self.dataset[self.config.test_split]
         if missing := {"prompt", "answer", "index"} - set(test.column_names):

@@ -17,6 +17,9 @@ _NEAR = 0.85
 
 _MOST_DEPTHS = 1000
 
+COUNTS = ("num_samples", "num_books")
+"""The settings by which tasks of ours count their prompts; each task has one of them."""
+
 
 def _plain(key: str) -> str:
     return key.lower().replace("_", "").replace("-", "")
@@ -32,6 +35,18 @@ def refuse_near_misses(given: Iterable[str], known: Collection[str]) -> None:
     for key in given:
         if key not in known and (near := get_close_matches(_plain(key), plain, n=1, cutoff=_NEAR)):
             raise UserError(f"unknown setting {key!r} in the metadata: did you mean {plain[near[0]]!r}?")
+
+
+def find_other_count(given: Collection[str], known: Collection[str]) -> tuple[str, str] | None:
+    """Return the setting by which other tasks count their prompts, if it is given, and that of this task, if it is not.
+
+    Args:
+        given: names in the metadata.
+        known: the settings of the task.
+    """
+    own = next((key for key in COUNTS if key in known), None)
+    other = next((key for key in COUNTS if key in given and key not in known), None)
+    return None if own is None or other is None else (other, own)
 
 
 def read_whole_number(settings: Mapping[str, object], key: str, minimum: int | None = None) -> int:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from copy_eval.model_adapters import memory
 from copy_eval.model_adapters.attention import AttentionRun
 from copy_eval.model_adapters.memory import free_memory
 from copy_eval.model_adapters.pythia import PythiaLM
@@ -52,6 +53,48 @@ def test_a_prompt_for_whose_cache_no_memory_seems_to_be_left_is_tried_alone(toke
 def test_a_device_that_says_nothing_of_its_memory_sets_no_limit():
     assert free_memory(torch.device("meta")) is None
     assert free_memory(torch.device("cpu")) > 2**20
+
+
+V1 = ("memory/", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+V2 = ("", "memory.max", "memory.current", "inactive_file")
+
+
+@pytest.fixture
+def limit(tmp_path, monkeypatch):
+    """Return a function that writes what the kernel says of a control group; the machine has 8000 KiB free."""
+    monkeypatch.setattr(memory, "_PROC", tmp_path / "proc")
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "cgroup")
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "meminfo").write_text("MemTotal:  9999 kB\nMemAvailable:  8000 kB\nHugePages_Total: 0\n")
+
+    def write(version, group, most, used, inactive):
+        folder, limit_file, usage_file, entry = version
+        path = tmp_path / "cgroup" / folder / group
+        path.mkdir(parents=True, exist_ok=True)
+        (path / limit_file).write_text(f"{most}\n")
+        (path / usage_file).write_text(f"{used}\n")
+        (path / "memory.stat").write_text(f"cache 5\n{entry} {inactive}\n")
+
+    return write
+
+
+@pytest.mark.parametrize(("version", "line"), [(V1, "4:cpu,memory:/job/part"), (V2, "0::/job/part")])
+def test_a_container_has_no_more_memory_than_the_limits_on_it_leave(version, line, limit, tmp_path):
+    cpu = torch.device("cpu")
+    assert free_memory(cpu) == 8000 * 1024, "without control groups"
+    (tmp_path / "proc" / "self" / "cgroup").write_text(f"7:pids:/other\n{line}\n")
+    assert free_memory(cpu) == 8000 * 1024, "the groups are not seen"
+
+    limit(version, "job/part", "max" if version is V2 else 2**63 - 4096, 700, 0)
+    assert free_memory(cpu) == 8000 * 1024, "no limit"
+    limit(version, "job", 5_000_000, 1_000_000, 300)
+    assert free_memory(cpu) == 4_000_300, "that of the group above"
+    limit(version, "job/part", 2_000_000, 500_000, 200)
+    assert free_memory(cpu) == 1_500_200
+    limit(version, "", 1_000_000, 400_000, 100)
+    assert free_memory(cpu) == 600_100, "a container's own group is its root"
+    limit(version, "job", 900_000, 900_010, 0)
+    assert free_memory(cpu) == 0
 
 
 def test_on_a_cpu_a_cache_larger_than_the_weights_is_not_copied_into_a_batch(tokenizer, monkeypatch):

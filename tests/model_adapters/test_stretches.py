@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from copy_eval.model_adapters import forward
+from copy_eval.model_adapters import forward, mamba_run
+from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.pythia import PythiaLM
 from copy_eval.model_adapters.stretches import UnmaskedStretches
 from tests.model_adapters.architectures import build_model
-from tests.model_adapters.support import PROMPTS, answer, assert_same_answers
+from tests.model_adapters.support import MAMBA1, PROMPTS, answer, assert_same_answers
 
 FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
@@ -91,3 +92,24 @@ def test_answers_are_those_of_prompts_that_go_in_as_a_whole(name, tokenizer, mon
 
     assert_same_answers(model, PROMPTS, answer(model), expected)
     assert bool(flashes) is (name in UNMASKED)
+
+
+@pytest.mark.parametrize("name", ["llama", "falcon_h1", "mamba"])
+def test_each_stretch_of_a_long_prompt_is_told_of(name, tokenizer, state_spaces_folder, monkeypatch):
+    if name == "mamba":
+        model = MambaLM(pretrained=str(state_spaces_folder(MAMBA1)), device="cpu", batch_size=1)
+    else:
+        model = PythiaLM(pretrained=build_model(name), tokenizer=tokenizer, batch_size=1)
+    told, bars = [], []
+    model.on_tokens = lambda *tokens: told.append(tokens) or bars.append(model._progress.postfix)
+    answer(model, [PROMPTS[0]], max_gen_toks=1)
+    assert told == [], "a short one goes in as a whole"
+
+    for module in (forward, mamba_run):
+        monkeypatch.setattr(module, "_SHORTEST", 20)
+        monkeypatch.setattr(module, "TOKENS_AT_ONCE", 20)
+    answer(model, [PROMPTS[0]], max_gen_toks=1)
+    size = len(model.tok_encode(PROMPTS[0]))
+    assert told[: -(-size // 20)] == [(min(taken + 20, size), size) for taken in range(0, size, 20)]
+    assert bars[0] == f"20 of {size} tokens of a prompt"
+    assert model._progress.postfix == "", "it has been answered"

@@ -71,6 +71,10 @@ def test_a_running_cell_shows_its_answered_prompts_and_the_time_since_it_began(c
     progress.on_event(CellEvent(SHORT, "running", prompts=200, answered=37))
     clock[0] += 5
     assert "small  phonebook_copy_10, 37 of 200 prompts  0:01:15" in shown(progress)
+    progress.on_event(CellEvent(SHORT, "running", prompts=200, answered=37, taken=8192, tokens=16384))
+    assert "37 of 200 prompts, 8192 of 16384 tokens of a prompt  0:01:15" in shown(progress)
+    progress.on_event(CellEvent(SHORT, "running", prompts=200, answered=38))
+    assert "38 of 200 prompts  0:01:15" in shown(progress)
     assert capsys.readouterr().err == "small  phonebook_copy_10  begins\n"
 
 

@@ -21,7 +21,7 @@ from copy_eval.checkpoint_fingerprint import fingerprint_checkpoint
 from copy_eval.errors import UserError
 from copy_eval.over_context import OVER_CONTEXT, refuse_over_context
 from copy_eval.packaged import PACKAGED
-from copy_eval.tasks.copy_task import UnlessOverContext
+from copy_eval.tasks.copy_task import UnlessOverContext, _tell_once
 from copy_eval.tasks.phonebook.scoring import share_of_wrong
 from tests.tasks.oracle import TASKS, Respond, evaluate, look_up
 
@@ -284,3 +284,31 @@ def test_lm_evals_own_api_model_cuts_at_2048_tokens_and_that_is_seen(
     assert results["results"]["phonebook_copy_10"]["exact_match,none"] == 0.0
     assert results["results"]["phonebook_copy_160"]["exact_match,none"] == score
     assert context_of(results, "phonebook_copy_160") is checked
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "told"),
+    [
+        (
+            ["phonebook_tokens_1k", "phonebook_tokens_2k"],
+            "num_samples",
+            "on phonebook_tokens; its setting is num_books",
+        ),
+        (["phonebook_copy_10", "phonebook_copy_20"], "num_books", "on phonebook_copy; its setting is num_samples"),
+    ],
+)
+def test_a_count_of_prompts_that_is_another_tasks_is_told_of_once(
+    names: list[str], given: str, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    _tell_once.cache_clear()
+    settings: dict[str, Any] = {"length_tokenizer": "tiny-pythia", "num_samples": 2, "num_books": 1}
+    other = {"num_samples": "num_books", "num_books": "num_samples"}[given]
+
+    def load(without: str) -> None:
+        metadata = {key: value for key, value in settings.items() if key != without}
+        TaskManager(include_path=TASKS, include_defaults=False, metadata=metadata).load(names)
+
+    load(without=given)
+    assert not caplog.records
+    load(without=other)
+    assert [record.message for record in caplog.records] == [f"{given} has no effect {told}"]

@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
     load = _Loader(options)
     # torch and lm-eval take seconds to import: only what is well asked for pays for them.
     from copy_eval.reports.writing.files import write_files
+    from copy_eval.verification.prompts import make_requests
     from copy_eval.verification.ways import verify_model
     from copy_eval.verification.writing import to_json, to_junit, to_terminal
 
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     def tell(way: str) -> None:
         print(f"[{time.monotonic() - start:5.1f} s] {way}", file=sys.stderr, flush=True)
 
-    verification = verify_model(load, options.batch_size, tell)
+    verification = verify_model(options.pretrained, load, make_requests(), options.batch_size, tell)
     print(to_json(verification) if options.format == "json" else to_terminal(verification), end="")
     if options.junit:
         write_files(options.junit.parent, {options.junit.name: to_junit(verification).encode()})

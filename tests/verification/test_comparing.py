@@ -19,7 +19,7 @@ class FixedJudge:
     gap: float
     noise: float = 1e-4
 
-    def judge(self, request, reference, other):
+    def judge(self, request, reference, other):  # noqa: ARG002
         return Judgement(count_same(reference, other), self.gap, self.noise)
 
 

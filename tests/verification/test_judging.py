@@ -16,7 +16,8 @@ REQUEST = Request("phonebook 1", QUESTION, ("\n",), 12)
 def model():
     """A model whose output embedding is its own, so that it can be changed alone."""
     model = PythiaLM(pretrained="tiny-pythia", device="cpu")
-    model.model.embed_out.weight = torch.nn.Parameter(model.model.embed_out.weight.detach().clone())
+    head = model.model.get_output_embeddings()
+    head.weight = torch.nn.Parameter(head.weight.detach().clone())
     return model
 
 
@@ -26,7 +27,7 @@ def say(model):
 
 def prefer(model, token, other, factor=1.0):
     """Make the logit of one token that of another, times a factor."""
-    weight = model.model.embed_out.weight.data
+    weight = model.model.get_output_embeddings().weight.data
     weight[model.tok_encode(token)[0]] = factor * weight[model.tok_encode(other)[0]]
 
 
@@ -62,11 +63,10 @@ def test_an_error_after_a_tie_is_found_although_the_first_difference_is_one(mode
     assert tie[:4] == other[:4]
 
 
-@pytest.mark.parametrize(
-    ("other", "index"), [(" 7015550198", 10), (" 70155501", 9), ("", 0), (" 70155501990", 11), (" James", 0)]
-)
+@pytest.mark.parametrize(("other", "index"), [(" 7015550198", 9), (" 70155501", 8), ("", 0), (" 70155501990", 10)])
 def test_another_token_an_end_too_early_and_one_too_late_are_divergences(model, other, index):
     (difference,) = compare_one(model, " 7015550199", other).differences
+    assert difference.index == index
     assert difference.verdict == "diverged"
     assert difference.gap > 100 * difference.noise
 

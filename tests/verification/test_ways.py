@@ -102,15 +102,15 @@ def test_a_draft_that_is_accepted_unseen_is_caught(pythia, monkeypatch):
     assert not compared["batch"].differences
 
 
-def test_positions_that_are_off_by_one_behind_a_cache_are_caught_in_the_reference_itself(requests, monkeypatch):
+def test_positions_that_begin_anew_behind_a_cache_are_caught_in_the_reference_itself(requests, monkeypatch):
     sound = CachedModel.__call__
     model = PythiaLM(pretrained="tiny-pythia", device="cpu")
 
-    def off_by_one(model, ids, mask, positions, cache, columns):
+    def begin_anew(model, ids, mask, positions, cache, columns):
         behind = mask.shape[1] > ids.shape[1]
-        return sound(model, ids, mask, positions + behind, cache, columns)
+        return sound(model, ids, mask, positions - positions[:, :1] if behind else positions, cache, columns)
 
-    monkeypatch.setattr(CachedModel, "__call__", off_by_one)
+    monkeypatch.setattr(CachedModel, "__call__", begin_anew)
     bench = Bench(model, requests, 8, str)
     assert bench.check_reference().diverged
 

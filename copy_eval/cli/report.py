@@ -31,11 +31,11 @@ def run(options: argparse.Namespace) -> int:
     from copy_eval.reports.report import build_report
     from copy_eval.reports.report_files import render_files, write_report
     from copy_eval.reports.writing.formats import to_terminal
-    from copy_eval.reports.writing.tables import accuracy_tables, leaderboard_table
+    from copy_eval.reports.writing.tables import accuracy_tables, examples_tables, leaderboard_table
 
     report = build_report(options.results, options.pool)
     written, removed = write_report(options.out, render_files(report))
-    tables = [*accuracy_tables(report), leaderboard_table(report)]
+    tables = [*accuracy_tables(report), *examples_tables(report), leaderboard_table(report)]
     for table in tables:
         print(to_terminal(table))
     print("\n".join(dict.fromkeys(note for table in tables for note in table.notes)) + "\n")

@@ -6,7 +6,7 @@
       experiment.yaml         what is trained here
       suite-string_copy.yaml  for ``copy-eval run``: all checkpoints on the experiment's tasks
       string_copy/
-        rope-seed0/           see ``trainer``
+        rope-seed0/           see ``trainer``; and copy_eval.json, which tells reports what was trained
         mamba-seed0/
 """
 
@@ -25,6 +25,7 @@ from copy_eval.runs.results_folder import locked
 from copy_eval.training.architectures import ARCHITECTURES
 from copy_eval.training.experiment import Experiment, Size, TrainingRun, runs_of
 from copy_eval.training.trainer import DivergedError, is_done, train_run
+from copy_eval.training_record import TrainingRecord, write_record
 
 MARKER = "experiment.yaml"
 
@@ -63,6 +64,7 @@ def train_experiment(name: str, experiment: Experiment, size: Size, out: Path) -
         runs = runs_of(experiment, size)
         outcome = Outcome(0, 0, 0, [])
         for number, run in enumerate(runs, 1):
+            write_record(out / run.name, _record(name, run))
             if is_done(run, out / run.name):
                 outcome.done_before += 1
                 continue
@@ -75,6 +77,19 @@ def train_experiment(name: str, experiment: Experiment, size: Size, out: Path) -
             outcome.suites = _write_suites(f"{name}-{size}", runs, out)
         outcome.suites = outcome.suites or _write_suites(f"{name}-{size}", runs, out)
         return outcome
+
+
+def _record(experiment: str, run: TrainingRun) -> TrainingRecord:
+    """Return what reports are told of a run."""
+    return TrainingRecord(
+        experiment=experiment,
+        size=run.size,
+        task=run.task,
+        architecture=run.architecture,
+        seed=run.seed,
+        lengths=(run.scale.lengths[0], run.scale.lengths[1]),
+        examples=run.scale.examples,
+    )
 
 
 def _check(out: Path, content: Mapping[str, Any]) -> None:

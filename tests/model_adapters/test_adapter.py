@@ -74,6 +74,7 @@ def test_the_result_says_which_adapter_ran_by_whatever_name(name, pretrained, co
         assert noted == {
             "adapter": name, "version": copy_eval.__version__, "context_length": context_length,
             "batched": True, "drafted": True, **({"kernels": None} if name == "mamba_ssm" else {}),
+            "memory_bytes": noted["memory_bytes"],
         }  # fmt: skip
 
 

@@ -11,14 +11,14 @@ from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.charts.theme import (
     ACCURACY_TICKS,
     HEIGHT,
-    KEY_UNIT,
     WIDTH,
     Drawing,
     Style,
     accuracy_axis,
     chart_title,
+    describe_intervals,
     interval_texts,
-    legend_key,
+    line_legend,
     model_styles,
     only_shown,
     tooltips,
@@ -26,6 +26,7 @@ from copy_eval.reports.charts.theme import (
 from copy_eval.reports.frames.results import CONTEXT_NOT_CHECKED, shorten, unchecked_labels
 from copy_eval.reports.frames.series import describe_prompts, is_linear, length_names, length_unit
 from copy_eval.reports.statistics.accuracy import metric_title
+from copy_eval.reports.statistics.memory_bounds import BOUND_NOTE, bound_curves
 from copy_eval.reports.writing.formats import human_size
 
 _STRIP = -0.12
@@ -36,18 +37,17 @@ _CHARACTERS = 50
 
 _CROSS = "M-1-1L1 1M-1 1L1-1"
 
-_ROWS = 20
-"""Models in a column of the legend."""
-
 
 def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = None) -> Drawing:
     """Draw accuracy against length, with the 95 % intervals as bands, and as a bar where a model has one length only.
 
     The axis is logarithmic unless a bucket begins at 0. A length over a model's context has no point on its line, but a
-    mark in a strip of its own below the axis. The chart's parameter ``shown`` holds the labels that are drawn.
+    mark in a strip of its own below the axis. The lengths of the training are shaded, and what a model's memory allows
+    at most is a dotted line, for models of which that is known and where it is below 100 %. The chart's parameter
+    ``shown`` holds the labels that are drawn.
 
     Args:
-        accuracy: rows of one series, as ``accuracy.accuracy_by_length`` returns them.
+        accuracy: rows of one series, as ``accuracy.accuracy_by_length`` or ``seeds.average_seeds`` returns them.
         styles: of the labels, where others than those of this frame count.
     """
     styles = styles or model_styles(accuracy)
@@ -57,6 +57,7 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
     unit, metric = length_unit(accuracy), metric_title(accuracy["metric"].iloc[0])
     # A band needs two lengths.
     alone = accuracy.groupby("label")["accuracy"].transform("count") == 1
+    bounds = bound_curves(accuracy, is_linear(accuracy["length"]))
     frame = accuracy[["label", "length", "accuracy", "low", "high", "n", "over_context"]].assign(
         name=accuracy["label"].map(names),
         bucket=accuracy["length"].map(lengths),
@@ -71,13 +72,16 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
         "name:N",
         title=None,
         scale=alt.Scale(domain=[names[label] for label in labels], range=[styles[label].colour for label in labels]),
-        legend=_legend([styles[label] for label in labels]),
+        legend=line_legend([styles[label] for label in labels]),
     )
     has_strip = bool(accuracy["over_context"].any())
     axis = accuracy_axis(metric, 2 * _STRIP, **_STRIP_TICKS) if has_strip else accuracy_axis(metric)
     x = alt.X("length:Q", title=unit, scale=_length_scale(accuracy["length"]), axis=_length_axis(lengths))
     about = tooltips(unit, metric)
 
+    if len(bounds):
+        named = bounds.assign(name=bounds["label"].map(names), over_context=False, alone=False)
+        frame = pd.concat([frame, named], ignore_index=True)
     base = alt.Chart().encode(x=x, color=colour)
     scored = base.transform_filter("isValid(datum.accuracy)").encode(y=alt.Y("accuracy:Q", **axis))
     layers = [
@@ -99,8 +103,19 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
                 y=alt.datum(_STRIP), tooltip=about[:2]
             ),
         ]
+    notes = []
+    if len(bounds):
+        limits = base.transform_filter("isValid(datum.bound)").encode(y=alt.Y("bound:Q", **axis))
+        layers.append(limits.mark_line(strokeWidth=1.5, strokeDash=[1, 3]))
+        notes.append(f"dotted: {BOUND_NOTE}")
+    learned = _learned_lengths(accuracy)
+    if len(learned):
+        shade = alt.Chart(learned).mark_rect(color="#8a8f96", opacity=0.15, clip=True)
+        layers.insert(0, shade.encode(x=alt.X("trained_from:Q", title=unit), x2="trained_to:Q"))
+        notes.append("shaded: the lengths of the training")
     shapes = "bars" if alone.all() else "bands and bars" if alone.any() else "bands"
-    title = chart_title(accuracy["title"].iloc[0], f"{describe_prompts(accuracy)}, {shapes} are 95 % intervals")
+    notes = [describe_prompts(accuracy) + ", " + describe_intervals(accuracy, shapes), *notes]
+    title = chart_title(accuracy["title"].iloc[0], "; ".join(notes))
     return only_shown(alt.layer(*layers, data=frame).properties(width=WIDTH, height=HEIGHT, title=title), labels)
 
 
@@ -116,16 +131,11 @@ def _legend_names(accuracy: pd.DataFrame) -> dict[str, str]:
     return names
 
 
-def _legend(styles: list[Style]) -> alt.Legend:
-    keys = json.dumps([legend_key(style) for style in styles])
-    return alt.Legend(
-        symbolType=alt.expr(f"{keys}[datum.index]"),
-        symbolSize=4 * KEY_UNIT**2,
-        symbolStrokeWidth=0,
-        labelOffset=14,
-        offset=28,
-        columns=1 + (len(styles) - 1) // _ROWS,
-    )
+def _learned_lengths(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return the ranges of lengths that models were trained on, those that reach into the chart."""
+    ranges = accuracy[["trained_from", "trained_to"]].dropna().drop_duplicates().astype(int)
+    shortest, longest = accuracy["length"].min(), accuracy["length"].max()
+    return ranges[(ranges["trained_to"] >= shortest) & (ranges["trained_from"] <= longest)]
 
 
 def _asides(accuracy: pd.DataFrame) -> pd.Series:

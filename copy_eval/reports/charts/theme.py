@@ -1,5 +1,6 @@
 """How all charts look: the colours, markers and dashes of models and lengths, titles, and the axis of accuracies."""
 
+import json
 import textwrap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -98,9 +99,25 @@ ACCURACY_TICKS = [0, 0.2, 0.4, 0.6, 0.8, 1]
 
 
 def interval_texts(rows: pd.DataFrame) -> list[str]:
-    """Return the intervals of rows as texts, "82.1% to 97.9%"; empty where there is none."""
-    bounds = zip(rows["low"], rows["high"], strict=True)
-    return ["" if pd.isna(low) else f"{low:.1%} to {high:.1%}" for low, high in bounds]
+    """Return the intervals of rows as texts, "82.1% to 97.9%"; empty where there is none.
+
+    Of a mean over seeds, the text says that it goes from the lowest to the highest of them.
+    """
+    seeds = rows.get("seeds", pd.Series(pd.NA, rows.index))
+    return [
+        "" if pd.isna(low) else f"{low:.1%} to {high:.1%}" + ("" if pd.isna(count) else f" (range of {count} seeds)")
+        for low, high, count in zip(rows["low"], rows["high"], seeds, strict=True)
+    ]
+
+
+def describe_intervals(rows: pd.DataFrame, shapes: str = "bands") -> str:
+    """Say what the bands of a chart, or the bars, are."""
+    seeds = rows.get("seeds", pd.Series(pd.NA, rows.index))
+    if seeds.notna().all():
+        return f"{shapes} go from the lowest to the highest seed"
+    return f"{shapes} are 95 % intervals" + (
+        ", of a mean its lowest to its highest seed" if seeds.notna().any() else ""
+    )
 
 
 def tooltips(unit: str, metric: str) -> list[alt.Tooltip]:
@@ -186,6 +203,22 @@ def legend_key(style: Style) -> str:
         place += dash + gap
     return "".join(bars) + _MARKERS[style.marker]
 
+
+def line_legend(styles: Sequence[Style]) -> alt.Legend:
+    """Return a legend whose symbols are lines with their dashes and markers, in the order of the colours' scale."""
+    keys = json.dumps([legend_key(style) for style in styles])
+    return alt.Legend(
+        symbolType=alt.expr(f"{keys}[datum.index]"),
+        symbolSize=4 * KEY_UNIT**2,
+        symbolStrokeWidth=0,
+        labelOffset=14,
+        offset=28,
+        columns=1 + (len(styles) - 1) // _ROWS,
+    )
+
+
+_ROWS = 20
+"""Models in a column of the legend."""
 
 KEY_UNIT = 5
 """Pixels; a legend's symbol is two of them wide, and its size in Vega the square of that."""

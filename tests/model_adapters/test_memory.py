@@ -21,7 +21,6 @@ def test_a_cache_is_as_large_as_the_config_says(name, tokenizer):
     assert [model._cache_bytes(tokens) for tokens in (10, 1000)] == [counted.cache_bytes(n) for n in (10, 1000)]
 
 
-@pytest.mark.parametrize("name", ["llama", "bamba"])
 def noted(model, prompts):
     """What the result file says after these prompts."""
     answer(model, prompts, max_gen_toks=1)
@@ -54,6 +53,7 @@ def test_a_model_whose_memory_is_elsewhere_is_left_out(tokenizer, monkeypatch):
     assert noted(PythiaLM(pretrained=network, tokenizer=tokenizer), PROMPTS[:1]) == {}
 
 
+@pytest.mark.parametrize("name", ["llama", "bamba"])
 def test_batches_have_the_rows_whose_caches_fit_half_of_the_free_memory(name, tokenizer, monkeypatch, caplog):
     model = PythiaLM(pretrained=build_model(name), tokenizer=tokenizer, batch_size=7)
     expected = answer(model, PROMPTS)

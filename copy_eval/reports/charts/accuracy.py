@@ -16,7 +16,7 @@ from copy_eval.reports.charts.theme import (
     Style,
     accuracy_axis,
     chart_title,
-    describe_intervals,
+    describe_means,
     interval_texts,
     line_legend,
     model_styles,
@@ -77,7 +77,7 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
     has_strip = bool(accuracy["over_context"].any())
     axis = accuracy_axis(metric, 2 * _STRIP, **_STRIP_TICKS) if has_strip else accuracy_axis(metric)
     x = alt.X("length:Q", title=unit, scale=_length_scale(accuracy["length"]), axis=_length_axis(lengths))
-    about = tooltips(unit, metric)
+    told = tooltips(unit, metric)
 
     if len(bounds):
         named = bounds.assign(name=bounds["label"].map(names), over_context=False, alone=False)
@@ -89,34 +89,41 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
         scored.mark_area(opacity=alt.expr("min(0.16, 0.9 / length(shown))")).encode(y="low:Q", y2="high:Q"),
         scored.mark_line(strokeWidth=2).encode(strokeDash=alt.StrokeDash("dashes:N", scale=None)),
         scored.mark_point(filled=True, size=45, opacity=1).encode(
-            shape=alt.Shape("marker:N", scale=None), tooltip=about
+            shape=alt.Shape("marker:N", scale=None), tooltip=told
         ),
     ]
     if alone.any():
         bars = scored.transform_filter("datum.alone").mark_rule(strokeWidth=2, opacity=0.5)
-        layers.insert(1, bars.encode(y="low:Q", y2="high:Q", tooltip=about))
+        layers.insert(1, bars.encode(y="low:Q", y2="high:Q", tooltip=told))
     if has_strip:
         refused = base.transform_filter("datum.over_context")
         layers += [
             alt.Chart().mark_rule(color="#8a8f96").encode(y=alt.datum(_STRIP / 2)),
             refused.mark_point(shape=_CROSS, size=40, strokeWidth=2, opacity=1, xOffset=alt.expr("datum.aside")).encode(
-                y=alt.datum(_STRIP), tooltip=about[:2]
+                y=alt.datum(_STRIP), tooltip=told[:2]
             ),
         ]
-    notes = []
     if len(bounds):
         limits = base.transform_filter("isValid(datum.bound)").encode(y=alt.Y("bound:Q", **axis))
-        layers.append(limits.mark_line(strokeWidth=1.5, strokeDash=[1, 3]))
-        notes.append(f"dotted: {BOUND_NOTE}")
+        layers.append(limits.mark_line(strokeWidth=1.2, strokeDash=[1, 2]))
     learned = _learned_lengths(accuracy)
     if len(learned):
         shade = alt.Chart(learned).mark_rect(color="#8a8f96", opacity=0.15, clip=True)
         layers.insert(0, shade.encode(x=alt.X("trained_from:Q", title=unit), x2="trained_to:Q"))
-        notes.append("shaded: the lengths of the training")
     shapes = "bars" if alone.all() else "bands and bars" if alone.any() else "bands"
-    notes = [describe_prompts(accuracy) + ", " + describe_intervals(accuracy, shapes), *notes]
-    title = chart_title(accuracy["title"].iloc[0], "; ".join(notes))
+    about = f"{describe_prompts(accuracy)}, {shapes} are 95 % intervals{describe_means(accuracy)}"
+    title = chart_title(accuracy["title"].iloc[0], ". ".join([about, *accuracy_notes(accuracy)]))
     return only_shown(alt.layer(*layers, data=frame).properties(width=WIDTH, height=HEIGHT, title=title), labels)
+
+
+def accuracy_notes(accuracy: pd.DataFrame) -> list[str]:
+    """Return what there is to know about a chart of these rows that has a bound or a shade, in sentences."""
+    notes = []
+    if len(bound_curves(accuracy, is_linear(accuracy["length"]))):
+        notes.append(f"Dotted: {BOUND_NOTE}")
+    if len(_learned_lengths(accuracy)):
+        notes.append("Shaded: the lengths of the training")
+    return notes
 
 
 def _legend_names(accuracy: pd.DataFrame) -> dict[str, str]:

@@ -113,7 +113,7 @@ CHARTS = (
         heading="Memory",
         about="What a larger memory buys: accuracy against the bytes that a model keeps of the prompt, which are the "
         "keys and values of a Transformer and the state of a recurrent model. The numbers at the ends of a line are "
-        f"lengths. In memory.csv stands the bound too, {BOUND_NOTE}.",
+        f"lengths. Pointing at a point shows {BOUND_NOTE}.",
         needs="results of our adapters, which note how much a model keeps of a prompt",
         rows=lambda report: memory_by_length(report.lines),
         table="memory.csv",

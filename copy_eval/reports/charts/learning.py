@@ -13,7 +13,7 @@ from copy_eval.reports.charts.theme import (
     Style,
     accuracy_axis,
     chart_title,
-    describe_intervals,
+    describe_means,
     interval_texts,
     line_legend,
     model_styles,
@@ -29,6 +29,8 @@ from copy_eval.reports.frames.series import (
 )
 from copy_eval.reports.statistics.accuracy import metric_title
 from copy_eval.reports.statistics.sample_efficiency import THRESHOLD
+
+_ABREAST = 2
 
 
 def draw_learning(lines: pd.DataFrame) -> Drawing:
@@ -48,7 +50,7 @@ def draw_learning(lines: pd.DataFrame) -> Drawing:
     in_order = {training: styles[training] for training in lines["training"].unique()}
     examples = step_scale(lines["step"])
     title = lines["title"].iloc[0]
-    about = f"{describe_prompts(lines)}, {describe_intervals(lines)}; dashed: {THRESHOLD:.0%}"
+    about = f"{describe_prompts(lines)}, bands are 95 % intervals{describe_means(lines)}. Dashed: {THRESHOLD:.0%}"
     panels = {
         name: _draw_panel(lines[lines["length"] == length], in_order, examples)
         for length, name in length_names(lines).items()
@@ -58,7 +60,7 @@ def draw_learning(lines: pd.DataFrame) -> Drawing:
         [(name, panel)] = panels.items()
         return panel.properties(title=chart_title(f"{title}: {name} {unit}", about))
     named = [panel.properties(title=alt.TitleParams(f"{name} {unit}", fontSize=11)) for name, panel in panels.items()]
-    return alt.vconcat(*named, title=chart_title(title, about), spacing=30)
+    return alt.concat(*named, columns=_ABREAST, title=chart_title(title, about), spacing=30)
 
 
 def _draw_panel(rows: pd.DataFrame, styles: Mapping[str, Style], examples: alt.Scale) -> Drawing:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from copy_eval.reports.frames.result_files import HYBRID, STATE_SPACE, TRANSFORMER
 
-Drawing = alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChart
+Drawing = alt.Chart | alt.LayerChart | alt.FacetChart | alt.ConcatChart | alt.VConcatChart
 """What a chart is made as: Altair's object, to be changed or saved."""
 
 _INK, _RULE = "#1c1e21", "#e4e4df"
@@ -110,14 +110,10 @@ def interval_texts(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def describe_intervals(rows: pd.DataFrame, shapes: str = "bands") -> str:
-    """Say what the bands of a chart, or the bars, are."""
-    seeds = rows.get("seeds", pd.Series(pd.NA, rows.index))
-    if seeds.notna().all():
-        return f"{shapes} go from the lowest to the highest seed"
-    return f"{shapes} are 95 % intervals" + (
-        ", of a mean its lowest to its highest seed" if seeds.notna().any() else ""
-    )
+def describe_means(rows: pd.DataFrame) -> str:
+    """Return what to add to "95 % intervals" where some of them belong to a mean over seeds, which has none."""
+    has_means = "seeds" in rows and rows["seeds"].notna().any()
+    return ", of a mean over seeds from the lowest to the highest" if has_means else ""
 
 
 def tooltips(unit: str, metric: str) -> list[alt.Tooltip]:
@@ -211,9 +207,10 @@ def line_legend(styles: Sequence[Style]) -> alt.Legend:
         symbolType=alt.expr(f"{keys}[datum.index]"),
         symbolSize=4 * KEY_UNIT**2,
         symbolStrokeWidth=0,
+        symbolOpacity=1,
         labelOffset=14,
         offset=28,
-        columns=1 + (len(styles) - 1) // _ROWS,
+        columns=1 + (len(styles) - 1) // _ROWS if len(styles) > _ROWS else alt.Undefined,
     )
 
 

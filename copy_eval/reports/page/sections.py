@@ -10,8 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from copy_eval.reports.charts.accuracy import accuracy_notes
 from copy_eval.reports.charts.catalogue import ACCURACY, CHARTS, ChartKind
 from copy_eval.reports.charts.rendering import to_spec
+from copy_eval.reports.charts.theme import describe_means
 from copy_eval.reports.frames.series import length_names, length_unit
 from copy_eval.reports.page.models import Model, by_label
 from copy_eval.reports.page.tables import Cell, Column, Row, Table, accuracy_cell, model_cell
@@ -55,6 +57,7 @@ class Section:
         title: the task, with text and version where the page has several.
         description: what the task asks.
         text: what text the prompts were made of; empty where they are generated.
+        notes: what the chart shows besides accuracies, in sentences; mostly empty.
         panel: accuracy against length.
     """
 
@@ -62,6 +65,7 @@ class Section:
     title: str
     description: str
     text: str
+    notes: str
     panel: Panel
 
 
@@ -89,7 +93,8 @@ def section_titles(frame: pd.DataFrame) -> dict[str, str]:
 def _section(series: str, title: str, rows: pd.DataFrame, models: list[Model]) -> Section:
     description, text = ("" if pd.isna(part) else part for part in rows.iloc[0][["description", "text"]])
     [panel] = _panels(ACCURACY, series, rows, models)
-    return Section(f"task-{series}", title, description, text, panel)
+    notes = "".join(f"{note}. " for note in accuracy_notes(rows)).strip()
+    return Section(f"task-{series}", title, description, text, notes, panel)
 
 
 def chart_sections(report: Report, models: list[Model]) -> list[ChartSection]:
@@ -120,7 +125,9 @@ def _panels(kind: ChartKind, series: str, rows: pd.DataFrame, models: list[Model
             models=sorted(of_one["place"].unique().tolist()),
             spec=_page_spec(kind, of_one, models),
             label=f"Chart of {what}. The table below holds its numbers.",
-            table=_numbers(kind, of_one, models, f"{capitalise(what)}, in percent with 95 % intervals"),
+            table=_numbers(
+                kind, of_one, models, f"{capitalise(what)}, in percent with 95 % intervals{describe_means(of_one)}"
+            ),
         )
 
 

@@ -16,7 +16,8 @@ _STEPS = 60
 
 
 BOUND_NOTE = (
-    "the most that the bits of a model's memory allow, which is far above what is learned: every bit counts as usable"
+    "the most that the bits of a model's memory allow. It is loose: it counts every bit as usable, and trained models "
+    "fail long before"
 )
 """Stands beside every bound."""
 

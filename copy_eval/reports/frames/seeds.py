@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from copy_eval.measurement import describe_differences
+from copy_eval.reports.frames.result_files import keep_printable
 from copy_eval.reports.frames.series import unused_name
 
 _FEWEST = 2
@@ -67,7 +68,7 @@ def _name_families(families: pd.Series, accuracy: pd.DataFrame) -> dict[str, str
         for number, difference in zip(alike, describe_differences(texts), strict=True):
             seeds = accuracy["seed"][families == known[number]].nunique()
             about = f"{difference}, {seeds} seeds" if difference else f"{seeds} seeds"
-            name = unused_name(f"{architecture} ({about})", taken)
+            name = unused_name(keep_printable(f"{architecture} ({about})"), taken)
             taken.add(name)
             names[known[number]] = name
     return names

@@ -6,10 +6,10 @@ from typing import Any
 
 _DESCRIPTION = """\
 Read lm-eval's result files and write leaderboard.csv, accuracy_by_length.csv, memory.csv, wrong_answers.csv, tables.md,
-tables.tex, charts (PNG, SVG and PDF) and index.html. The same measurement twice counts once: the run with most prompts, of these
-the newest. A model that was loaded or prompted in several ways has a row for each. Runs that logged their samples
-(lm_eval --log_samples) also give heat maps by the depth of the phonebook entry. What an earlier report left in the
-folder, and this one does not write, is removed."""
+tables.tex, charts (PNG, SVG and PDF) and index.html. The same measurement twice counts once: the run with most prompts,
+of these the newest. A model that was loaded or prompted in several ways has a row for each. Runs that logged their
+samples (lm_eval --log_samples) also give heat maps by the depth of the phonebook entry. What an earlier report left in
+the folder, and this one does not write, is removed."""
 
 
 def add_parser(subcommands: Any) -> None:

@@ -10,7 +10,6 @@ from tqdm import tqdm
 
 from copy_eval.errors import UserError
 from copy_eval.reports.charts.catalogue import CHARTS, ChartKind
-from copy_eval.reports.charts.depth import depth_names
 from copy_eval.reports.charts.rendering import to_files
 from copy_eval.reports.page import render_page
 from copy_eval.reports.report import Report
@@ -68,13 +67,12 @@ def _tables(report: Report) -> dict[str, bytes]:
         "tables.md": "\n".join(map(to_markdown, tables)),
         "tables.tex": "% needs \\usepackage{booktabs}\n\n" + "\n".join(map(to_latex, tables)),
     }
-    # Charts draw these rows, or, of models that differ by their seed, those of `accuracy_over_seeds.csv`.
-    frames = {
+    frames = {kind.table: kind.rows(report) for kind in CHARTS} | {
+        # Charts draw the means over seeds; these have a row for each seed.
         "accuracy_by_length.csv": report.accuracy,
-        "accuracy_over_seeds.csv": report.lines.dropna(subset="seeds"),
-        "accuracy_by_depth.csv": report.depths.assign(depth=depth_names(report.depths)),
-        "accuracy_by_quarter.csv": report.depth_quarters,
         "memory.csv": report.memory,
+        "accuracy_over_seeds.csv": report.lines.dropna(subset="seeds"),
+        "accuracy_by_quarter.csv": report.depth_quarters,
         "examples_to_90.csv": report.examples,
         "wrong_answers.csv": report.wrong_answers,
     }

@@ -76,7 +76,8 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
     )
     has_strip = bool(accuracy["over_context"].any())
     axis = accuracy_axis(metric, 2 * _STRIP, **_STRIP_TICKS) if has_strip else accuracy_axis(metric)
-    x = alt.X("length:Q", title=unit, scale=_length_scale(accuracy["length"]), axis=_length_axis(lengths))
+    scale = _length_scale(accuracy["length"])
+    x = alt.X("length:Q", title=unit, scale=scale, axis=_length_axis(lengths))
     told = tooltips(unit, metric)
 
     if len(bounds):
@@ -108,7 +109,8 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
         layers.append(limits.mark_line(strokeWidth=1.2, strokeDash=[1, 2]))
     learned = _learned_lengths(accuracy)
     if len(learned):
-        shade = alt.Chart(learned).mark_rect(color="#8a8f96", opacity=0.15, clip=True)
+        # Vega's own clipping gives an SVG other ids each time.
+        shade = alt.Chart(learned.clip(*scale.domain)).mark_rect(color="#8a8f96", opacity=0.15)
         layers.insert(0, shade.encode(x=alt.X("trained_from:Q", title=unit), x2="trained_to:Q"))
     shapes = "bars" if alone.all() else "bands and bars" if alone.any() else "bands"
     about = f"{describe_prompts(accuracy)}, {shapes} are 95 % intervals{describe_means(accuracy)}"
@@ -140,7 +142,7 @@ def _legend_names(accuracy: pd.DataFrame) -> dict[str, str]:
 
 def _learned_lengths(accuracy: pd.DataFrame) -> pd.DataFrame:
     """Return the ranges of lengths that models were trained on, those that reach into the chart."""
-    ranges = accuracy[["trained_from", "trained_to"]].dropna().drop_duplicates().astype(int)
+    ranges = accuracy[["trained_from", "trained_to"]].dropna().drop_duplicates().astype(float)
     shortest, longest = accuracy["length"].min(), accuracy["length"].max()
     return ranges[(ranges["trained_to"] >= shortest) & (ranges["trained_from"] <= longest)]
 

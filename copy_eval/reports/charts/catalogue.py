@@ -29,7 +29,7 @@ class ChartKind:
         needs: what results must have for it, as the end of "it needs".
         rows: its frame, from a report: ``label``, ``series``, ``title``, ``task``, ``task_name``, ``length``,
             ``over_context``, ``accuracy``, and what else it draws.
-        table: the CSV file of a report that holds these rows.
+        table: the CSV file of a report that holds these rows; means over seeds stand in ``accuracy_over_seeds.csv``.
         draw: draws the rows of one series; where a line is a model it also takes their styles.
         by: the column that the table on the page goes by, beside the lengths; the label where a line is a model.
         by_name: what to call that column.
@@ -100,7 +100,7 @@ CHARTS = (
         "seeds, with a band from the lowest to the highest. A chart shows as long as any of its models is ticked.",
         needs="three or more checkpoints of a model that copy-eval train trained, evaluated with our adapters",
         rows=lambda report: learning_curves(report.lines),
-        table="accuracy_over_seeds.csv",
+        table="accuracy_by_length.csv",
         draw=draw_learning,
         by="step",
         by_name="training examples",

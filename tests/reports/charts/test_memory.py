@@ -20,19 +20,20 @@ def test_each_point_stands_at_the_bytes_that_the_model_keeps(report):
     shown = [
         (point["model"], point["letters of the string"], point["memory"], point["exact match"]) for point in points
     ]
-    assert shown == [
-        ("rope-seed0@step1000", "10", "40 KiB", "100.0%"),
-        ("rope-seed0@step1000", "20", "80 KiB", "90.0%"),
-        ("lstm-seed0@step1000", "10", "16 B", "80.0%"),
-        ("lstm-seed0@step1000", "20", "16 B", "10.0%"),
-        ("lstm-seed0@step1000", "50", "16 B", "0.0%"),
+    assert sorted(shown, key=lambda point: (point[0], int(point[1]))) == [
+        ("lstm-seed0@step1000", "10", "16 B", "80%"),
+        ("lstm-seed0@step1000", "20", "16 B", "10%"),
+        ("lstm-seed0@step1000", "50", "16 B", "0%"),
+        ("rope-seed0@step1000", "10", "40 KiB", "100%"),
+        ("rope-seed0@step1000", "20", "80 KiB", "90%"),
     ]
 
 
 def test_a_point_says_what_its_memory_allows_at_most(report):
     points = marks(draw_memory(report.memory), "point")
     # 16 bytes are 128 bits; 50 letters out of 26 are 235 bits, 20 are 94 bits.
-    assert [point["what it allows at most"] for point in points[2:]] == ["100.0%", "100.0%", "0.0%"]
+    of_lstm = [point["what it allows at most"] for point in points if point["model"].startswith("lstm")]
+    assert of_lstm == ["100.0%", "100.0%", "0.0%"]
 
 
 def test_the_ends_of_a_line_say_their_lengths_and_the_axis_speaks_of_bytes(report):

@@ -4,6 +4,8 @@ The state of a recurrent model has one size, so that its line goes straight down
 the length, and its line goes to the right.
 """
 
+import json
+import math
 from collections.abc import Mapping
 
 import altair as alt
@@ -64,8 +66,10 @@ def draw_memory(rows: pd.DataFrame, styles: Mapping[str, Style] | None = None) -
         alt.Tooltip("memory:N", title="memory"),
         alt.Tooltip("bound:N", title="what it allows at most"),
     ]
+    domain = _domain(rows)
+    scale = alt.Scale(type="log", base=2, domain=list(domain), nice=False, clamp=True)
     base = alt.Chart().encode(
-        x=alt.X("memory_bytes:Q", title="bytes that the model keeps of the prompt", scale=_scale(rows), axis=_AXIS),
+        x=alt.X("memory_bytes:Q", title="bytes that the model keeps of the prompt", scale=scale, axis=_axis(*domain)),
         y=alt.Y("accuracy:Q", **accuracy_axis(metric)),
         color=colour,
     )
@@ -79,19 +83,19 @@ def draw_memory(rows: pd.DataFrame, styles: Mapping[str, Style] | None = None) -
     return only_shown(chart, labels)
 
 
-def _scale(rows: pd.DataFrame) -> alt.Scale:
-    """Return a scale of log2, with room at both ends, on which a model without any memory stands at one byte."""
+def _domain(rows: pd.DataFrame) -> tuple[float, float]:
+    """Return where the axis begins and ends; a model without any memory stands at one byte."""
     memory = rows["memory_bytes"].astype(float).clip(lower=1)
-    margin = max((memory.max() / memory.min()) ** 0.06, 1.2)
-    return alt.Scale(type="log", base=2, domain=[memory.min() / margin, memory.max() * margin], nice=False, clamp=True)
+    margin = max((memory.max() / memory.min()) ** 0.06, 1.5)  # so that there is a power of two in any case
+    return memory.min() / margin, memory.max() * margin
 
 
-_UNIT = "floor(log(datum.value) / log(1024) + 1e-9)"
+def _axis(first: float, last: float) -> alt.Axis:
+    """Return an axis with powers of two, as 64 KiB; where it is short, Vega's own ticks would be those of tens."""
+    exponents = range(math.ceil(math.log2(first)), math.floor(math.log2(last)) + 1)
+    ticks = [2.0**exponent for exponent in exponents if exponent >= 0][:: 1 + len(exponents) // _TICKS]
+    names = json.dumps({f"{tick:.0f}": human_bytes(tick) for tick in ticks})
+    return alt.Axis(values=ticks, labelExpr=f"{names}[datum.value]", labelOverlap="greedy", labelSeparation=8)
 
-_AXIS = alt.Axis(
-    labelExpr=f"format(datum.value / pow(1024, {_UNIT}), '~g') + ' ' + ['', 'Ki', 'Mi', 'Gi', 'Ti'][{_UNIT}] + 'B'",
-    labelOverlap="greedy",
-    labelSeparation=8,
-    tickCount=8,
-)
-"""Powers of two, as 64 KiB."""
+
+_TICKS = 8

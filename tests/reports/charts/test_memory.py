@@ -39,7 +39,7 @@ def test_a_point_says_what_its_memory_allows_at_most(report):
 def test_the_ends_of_a_line_say_their_lengths_and_the_axis_speaks_of_bytes(report):
     shown = texts(draw_memory(report.memory))
     assert "bytes that the model keeps of the prompt" in shown
-    assert {"16 B", "1 KiB"} <= set(shown)
+    assert {"16 B", "128 B", "1 KiB"} <= set(shown)
     assert sorted(text for text in shown if text in ("10", "20", "50")) == ["10", "10", "20", "50"]
 
 
@@ -51,3 +51,9 @@ def test_a_single_point_and_a_model_without_any_memory_can_be_drawn(tmp_path):
 def test_the_parameter_shown_tells_which_models_are_drawn(report):
     [shown] = to_spec(draw_memory(report.memory))["params"]
     assert (shown["name"], shown["value"]) == ("shown", ["rope-seed0@step1000", "lstm-seed0@step1000"])
+
+
+def test_a_short_axis_has_powers_of_two_as_well(tmp_path):
+    write_trained(tmp_path, {10: 0.5, 20: 0.4}, memory={10: 150_000.0, 20: 151_000.0})
+    shown = texts(draw_memory(build_report([tmp_path]).memory))
+    assert [text for text in shown if text.endswith("iB")] == ["128 KiB"]

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 _DESCRIPTION = """\
-Read lm-eval's result files and write leaderboard.csv, accuracy_by_length.csv, wrong_answers.csv, tables.md, tables.tex,
-charts (PNG, SVG and PDF) and index.html. The same measurement twice counts once: the run with most prompts, of these
-the newest. A model that was loaded or prompted in several ways has a row for each. Runs that logged their samples
-(lm_eval --log_samples) also give heat maps by the depth of the phonebook entry. What an earlier report left in the
-folder, and this one does not write, is removed."""
+Read lm-eval's result files and write leaderboard.csv, accuracy_by_length.csv, memory.csv, wrong_answers.csv, tables.md,
+tables.tex, charts (PNG, SVG and PDF) and index.html. The same measurement twice counts once: the run with most prompts,
+of these the newest. A model that was loaded or prompted in several ways has a row for each. Runs that logged their
+samples (lm_eval --log_samples) also give heat maps by the depth of the phonebook entry. What an earlier report left in
+the folder, and this one does not write, is removed."""
 
 
 def add_parser(subcommands: Any) -> None:
@@ -31,11 +31,11 @@ def run(options: argparse.Namespace) -> int:
     from copy_eval.reports.report import build_report
     from copy_eval.reports.report_files import render_files, write_report
     from copy_eval.reports.writing.formats import to_terminal
-    from copy_eval.reports.writing.tables import accuracy_tables, leaderboard_table
+    from copy_eval.reports.writing.tables import accuracy_tables, examples_tables, leaderboard_table
 
     report = build_report(options.results, options.pool)
     written, removed = write_report(options.out, render_files(report))
-    tables = [*accuracy_tables(report), leaderboard_table(report)]
+    tables = [*accuracy_tables(report), *examples_tables(report), leaderboard_table(report)]
     for table in tables:
         print(to_terminal(table))
     print("\n".join(dict.fromkeys(note for table in tables for note in table.notes)) + "\n")

@@ -27,9 +27,11 @@ from copy_eval.model_adapters.decoding import Answer, PrefixRun, Run, StopRule, 
 from copy_eval.model_adapters.drafting import Trust
 from copy_eval.model_adapters.forward import OnTokens, tell_nobody
 from copy_eval.model_adapters.loading import CheckedLM, stated_context
-from copy_eval.model_adapters.memory import free_memory
+from copy_eval.model_adapters.memory import LayerCache, bytes_kept, free_memory, read_layers
 from copy_eval.model_adapters.prefixes import find_families
+from copy_eval.model_adapters.self_test import FAILURES
 from copy_eval.over_context import refuse_over_context
+from copy_eval.training_record import read_record
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +66,10 @@ _PRESETS = {
 
 _TOKENS_OF_A_PASS = 256
 """Tokens of a prompt that take about as long as another pass; what prompts share must save more than it costs."""
+
+
+_SHORT = (4, 8)
+"""Tokens of the texts from which what a model keeps of a text is found out; four are as many as a convolution takes."""
 
 
 @dataclass
@@ -121,6 +127,9 @@ class ExactLM(CheckedLM):
         # The weights are read once more for it, so only the process that writes the results does it.
         self._weights_sha256 = fingerprint_model({"pretrained": pretrained, **options}) if self.rank == 0 else None
         self._trust = self._new_trust() if draft else None
+        self._layer_caches = self._find_layer_caches()
+        self._memory_bytes: dict[str, float] = {}
+        self._record = read_record(pretrained) if isinstance(pretrained, str) else None
 
     @property
     def context_length(self) -> int | None:
@@ -181,6 +190,9 @@ class ExactLM(CheckedLM):
                 "context_length": self.context_length,
                 "batched": self.takes_batches,
                 "drafted": self.takes_drafts,
+                # Bytes that the model keeps of a prompt (keys and values, states), the mean over each task's prompts.
+                "memory_bytes": dict(self._memory_bytes),
+                **({} if self._record is None else {"trained": self._record.model_dump(mode="json")}),
             },
         }
 
@@ -190,6 +202,30 @@ class ExactLM(CheckedLM):
 
     def _new_trust(self) -> Trust:
         return Trust()
+
+    @torch.no_grad()
+    def _find_layer_caches(self) -> Sequence[LayerCache] | None:
+        """Return what each layer keeps of a text; None where nothing tells."""
+        caches = []
+        for tokens in _SHORT:
+            ids = torch.full((1, tokens), self.prefix_token_id, device=self.device)
+            try:
+                with self._autocast():
+                    output = self.model(input_ids=ids, use_cache=True)
+                caches.append(output.get("past_key_values", output.get("cache_params")))
+            except FAILURES:
+                return None
+        return read_layers(caches[0], caches[1], _SHORT)
+
+    def _note_memory(self, tasks: Sequence[str | None], prompts: Sequence[Sequence[int]]) -> None:
+        """Keep what the model's memory holds after a prompt of each task, on average."""
+        if self._layer_caches is None:
+            return
+        sizes: dict[str, list[int]] = defaultdict(list)
+        for task, prompt in zip(tasks, prompts, strict=True):
+            if task is not None:
+                sizes[task].append(bytes_kept(self._layer_caches, len(prompt)))
+        self._memory_bytes |= {task: sum(of_task) / len(of_task) for task, of_task in sizes.items()}
 
     def _rows_per_batch(self) -> int:
         return self._detect_batch_size() if self.batch_size == "auto" else int(self.batch_size)
@@ -218,6 +254,7 @@ class ExactLM(CheckedLM):
         for places in alike.values():
             settings = self._settings(requests[places[0]].args[1])
             prompts = [self._encode(requests[place].args[0]) for place in places]
+            self._note_memory([requests[place].task_name for place in places], prompts)
             for rows, answers in self._answer_all(prompts, settings, most_rows):
                 for row, answer in zip(rows, answers, strict=True):
                     place = places[row]

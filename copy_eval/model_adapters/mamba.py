@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import torch
@@ -16,8 +16,9 @@ from copy_eval.model_adapters.checkpoints import PILE_TOKENIZER, find_file, read
 from copy_eval.model_adapters.decoding import Answer, Run
 from copy_eval.model_adapters.drafting import Trust
 from copy_eval.model_adapters.mamba_forward import empty_states, find_state_space_model, logits_of, take_in
-from copy_eval.model_adapters.mamba_kernels import KernelRun, StepGraphs
+from copy_eval.model_adapters.mamba_kernels import KernelRun, StepGraphs, new_parameters
 from copy_eval.model_adapters.mamba_run import MambaRun
+from copy_eval.model_adapters.memory import LayerCache
 from copy_eval.model_adapters.state_spaces_layout import (
     build_transformers_model,
     is_hybrid,
@@ -197,6 +198,18 @@ class MambaLM(ExactLM):
         with torch.no_grad(), self._autocast():
             hidden, _ = take_in(model, inps, empty_states(model, len(inps)))
             return logits_of(model, hidden)
+
+    def _find_layer_caches(self) -> Sequence[LayerCache] | None:
+        if is_hybrid(self._config_json):
+            return None  # mamba-ssm's attention has a cache of its own
+        model = find_state_space_model(self.model)
+        if model is not None:
+            states: Iterable[Sequence[torch.Tensor]] = empty_states(model, rows=1)
+        elif self._kernels:
+            states = new_parameters(self.model, room=1).key_value_memory_dict.values()
+        else:
+            return super()._find_layer_caches()
+        return [LayerCache(state=sum(part.nbytes for part in parts), token=0, window=None) for parts in states]
 
     def _new_run(self, room: int) -> Run:
         model = find_state_space_model(self.model)

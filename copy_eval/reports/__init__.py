@@ -19,7 +19,8 @@ def chart(
 
     Args:
         results: a folder or file that lm-eval wrote, several of them, or a report that was built already.
-        name: "accuracy" (against length), "emergence" (against training step) or "depth" (a heat map by depth).
+        name: "accuracy" (against length), "learning" (against training examples), "memory" (against what the model
+            keeps of a prompt), "emergence" (against training step) or "depth" (a heat map by depth).
         task: whose; may be left out where the results are of one task alone. Where they hold one task on several texts
             or in several versions, the name of one of its files without its ending, as ``copy-eval report`` writes it.
 

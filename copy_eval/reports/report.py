@@ -8,7 +8,10 @@ import pandas as pd
 
 from copy_eval.reports.frames.results import read_results
 from copy_eval.reports.frames.samples import read_samples
+from copy_eval.reports.frames.seeds import average_seeds
 from copy_eval.reports.statistics.accuracy import QUARTERS, accuracy_by_depth, accuracy_by_length
+from copy_eval.reports.statistics.memory_bounds import memory_by_length
+from copy_eval.reports.statistics.sample_efficiency import examples_needed
 from copy_eval.reports.statistics.summaries import leaderboard, wrong_answers
 
 
@@ -25,6 +28,9 @@ class Report:
     accuracy: pd.DataFrame
     """The headline metric with its interval by model and length, from ``accuracy.accuracy_by_length``."""
 
+    lines: pd.DataFrame
+    """The same with models that differ by their seed averaged, from ``seeds.average_seeds``: the lines of charts."""
+
     leaderboard: pd.DataFrame
     """A row a model, from ``summaries.leaderboard``."""
 
@@ -36,6 +42,12 @@ class Report:
 
     depth_quarters: pd.DataFrame
     """The same by quarters of the prompt, for tables."""
+
+    memory: pd.DataFrame
+    """The memory of models beside what tasks ask of it, from ``memory_bounds.memory_by_length``; may be empty."""
+
+    examples: pd.DataFrame
+    """Training examples to 90 %, from ``sample_efficiency.examples_needed``; may be empty."""
 
 
 def build_report(paths: Iterable[Path], pool: bool = False) -> Report:
@@ -57,11 +69,16 @@ def build_report(paths: Iterable[Path], pool: bool = False) -> Report:
     def in_order(frame: pd.DataFrame) -> pd.DataFrame:
         return frame.sort_values("label", key=lambda labels: labels.map(places), kind="stable", ignore_index=True)
 
+    accuracy = in_order(accuracy)
+    lines = average_seeds(accuracy)
     return Report(
         results=in_order(results),
-        accuracy=in_order(accuracy),
+        accuracy=accuracy,
+        lines=lines,
         leaderboard=board,
         wrong_answers=in_order(wrong_answers(results)),
         depths=in_order(accuracy_by_depth(samples)),
         depth_quarters=in_order(accuracy_by_depth(samples, QUARTERS)),
+        memory=memory_by_length(accuracy),
+        examples=examples_needed(accuracy, lines),
     )

@@ -15,7 +15,13 @@ from copy_eval.reports.page import render_page
 from copy_eval.reports.report import Report
 from copy_eval.reports.writing.files import write_files
 from copy_eval.reports.writing.formats import to_csv, to_latex, to_markdown
-from copy_eval.reports.writing.tables import accuracy_tables, depth_tables, leaderboard_table, wrong_answer_tables
+from copy_eval.reports.writing.tables import (
+    accuracy_tables,
+    depth_tables,
+    examples_tables,
+    leaderboard_table,
+    wrong_answer_tables,
+)
 
 _Part = Callable[[], dict[str, bytes]]
 
@@ -53,6 +59,7 @@ def _tables(report: Report) -> dict[str, bytes]:
         leaderboard_table(report),
         *accuracy_tables(report),
         *depth_tables(report),
+        *examples_tables(report),
         *wrong_answer_tables(report),
     ]
     texts = {
@@ -60,9 +67,15 @@ def _tables(report: Report) -> dict[str, bytes]:
         "tables.md": "\n".join(map(to_markdown, tables)),
         "tables.tex": "% needs \\usepackage{booktabs}\n\n" + "\n".join(map(to_latex, tables)),
     }
-    # Of charts that draw rows of one table, the first draws them all.
-    drawn = {kind.table: kind.rows(report) for kind in reversed(CHARTS)}
-    frames = drawn | {"accuracy_by_quarter.csv": report.depth_quarters, "wrong_answers.csv": report.wrong_answers}
+    frames = {kind.table: kind.rows(report) for kind in CHARTS} | {
+        # Charts draw the means over seeds; these have a row for each seed.
+        "accuracy_by_length.csv": report.accuracy,
+        "memory.csv": report.memory,
+        "accuracy_over_seeds.csv": report.lines.dropna(subset="seeds"),
+        "accuracy_by_quarter.csv": report.depth_quarters,
+        "examples_to_90.csv": report.examples,
+        "wrong_answers.csv": report.wrong_answers,
+    }
     texts |= {name: to_csv(frame) for name, frame in frames.items() if len(frame)}
     return {name: text.encode() for name, text in texts.items()}
 

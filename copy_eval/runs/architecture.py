@@ -28,6 +28,7 @@ from transformers.integrations import hub_kernels
 import copy_eval.architectures  # noqa: F401 - registers them
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.checkpoints import is_state_spaces, read_config, resolve_checkpoint
+from copy_eval.model_adapters.memory import LayerCache, bytes_kept, read_layers
 from copy_eval.model_adapters.state_spaces_layout import is_hybrid, translate_config
 
 _SHORT = (4, 8, 12)
@@ -39,16 +40,6 @@ is slow to count."""
 _UNSEEN = 7
 """FLOPs for each channel and entry of its state that Mamba-1's scan takes a token, and that are no matrix products, so
 that the counter does not see them: it sees 2 of the 9 (A. Gu in state-spaces/mamba, issue 110)."""
-
-
-@dataclass(frozen=True)
-class LayerCache:
-    """What a layer keeps of a text, in bytes: keys and values for each token, and states of a fixed size."""
-
-    state: int
-    token: int
-    window: int | None
-    """Tokens at most; None for no limit."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +74,7 @@ class Architecture:
 
     def cache_bytes(self, tokens: int) -> int | None:
         """Return the bytes that a text of so many tokens leaves in the cache; None where that is not known."""
-        if self.layers is None:
-            return None
-        kept = [tokens if layer.window is None else min(tokens, layer.window) for layer in self.layers]
-        return sum(layer.state + layer.token * count for layer, count in zip(self.layers, kept, strict=True))
+        return None if self.layers is None else bytes_kept(self.layers, tokens)
 
 
 def read_architecture(
@@ -167,7 +155,7 @@ def _count(config: str, dtype: str) -> Architecture:
         weights=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
         flops=(flops[0], flops[1] + unseen, flops[2]),
         head=2 * model.get_output_embeddings().weight.numel(),
-        layers=_read_cache(cache_of_first, cache_of_second),
+        layers=read_layers(cache_of_first, cache_of_second, _SHORT[:2]),
         context=getattr(known.get_text_config(), "max_position_embeddings", None),
     )
 
@@ -203,24 +191,3 @@ def _fit(tokens: Sequence[int], flops: Sequence[int]) -> tuple[Fraction, Fractio
     square = Fraction(flops[2] - 2 * flops[1] + flops[0], 2 * step**2)
     linear = Fraction(flops[1] - flops[0], step) - square * (tokens[0] + tokens[1])
     return flops[0] - linear * tokens[0] - square * tokens[0] ** 2, linear, square
-
-
-def _read_cache(first: Any, second: Any) -> tuple[LayerCache, ...] | None:
-    """Return what each layer keeps of a text, from the caches after the first two of the short ones."""
-    if not hasattr(first, "layers"):
-        return None
-    layers = []
-    for before, after in zip(first.layers, second.layers, strict=True):
-        small, large = _size(vars(before)), _size(vars(after))
-        token = (large - small) // (_SHORT[1] - _SHORT[0])
-        window = getattr(before, "sliding_window", None)
-        # transformers keeps one token less than a layer looks back on: the next one is in its window too.
-        layers.append(LayerCache(small - token * _SHORT[0], token, None if window is None else window - 1))
-    return tuple(layers)
-
-
-def _size(kept: Any) -> int:
-    """Return the bytes of the tensors in (dictionaries of) attributes; scalars count what went in."""
-    if isinstance(kept, torch.Tensor):
-        return kept.numel() * kept.element_size() if kept.dim() else 0
-    return sum(map(_size, kept.values())) if isinstance(kept, dict) else 0

@@ -6,7 +6,7 @@
       experiment.yaml         what is trained here
       suite-string_copy.yaml  for ``copy-eval run``: all checkpoints on the experiment's tasks
       string_copy/
-        rope-seed0/           see ``trainer``
+        rope-seed0/           see ``trainer``; and copy_eval.json, which tells reports what was trained
         mamba-seed0/
 
 A packaged checkpoint that is trained anew is the only run of its folder.
@@ -34,6 +34,7 @@ from copy_eval.training.architectures import ARCHITECTURES
 from copy_eval.training.examples import FreshExamples
 from copy_eval.training.experiment import Experiment, Size, TrainingRun, runs_of
 from copy_eval.training.trainer import DivergedError, Training, is_done, train_model, writing
+from copy_eval.training_record import RECORD, TrainingRecord, write_record
 
 MARKER = "experiment.yaml"
 
@@ -66,6 +67,9 @@ def train_experiment(name: str, experiment: Experiment, size: Size, out: Path) -
         _check_gpu(experiment)
     runs = runs_of(experiment, size)
     with _opened(out, {"name": name, "size": size, **experiment.model_dump()}):
+        for run in runs:
+            with writing(out / run.name / f".{RECORD}"):
+                write_record(out / run.name, _record(name, run))
         return _train_all(
             [(training_of(run), out / run.name) for run in runs], lambda: _write_suites(f"{name}-{size}", runs, out)
         )
@@ -149,6 +153,19 @@ def _opened(out: Path, content: Mapping[str, Any]) -> Iterator[None]:
         with writing(out / f".{MARKER}"):
             write_whole(out / MARKER, yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True))
         yield
+
+
+def _record(experiment: str, run: TrainingRun) -> TrainingRecord:
+    """Return what reports are told of a run."""
+    return TrainingRecord(
+        experiment=experiment,
+        size=run.size,
+        task=run.task,
+        architecture=run.architecture,
+        seed=run.seed,
+        lengths=(run.scale.lengths[0], run.scale.lengths[1]),
+        examples=run.scale.examples,
+    )
 
 
 def _check(out: Path, content: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import yaml
 
 from copy_eval.cli import main
 from copy_eval.runs.suite import load_suite
+from copy_eval.training_record import FILE, TrainingRecord, read_record
 
 TEXT = """\
 description: Copying one to three letters.
@@ -44,6 +45,20 @@ def test_it_trains_every_model_once_and_writes_a_suite_of_all_checkpoints(experi
     ]  # fmt: skip
     assert main(command) == 0
     assert capsys.readouterr().out.startswith("trained: 0, done before: 2, failed: 0;")
+
+
+def test_it_says_beside_the_checkpoints_what_was_trained_and_says_it_again_of_what_is_done(experiment, tmp_path):
+    out = tmp_path / "out"
+    command = ["train", str(experiment), "--out", str(out)]
+    assert main(command) == 0
+    checkpoint = out / "string_copy" / "lstm-seed1" / "step20"
+    expected = TrainingRecord(
+        experiment="mine", size="cpu", task="string_copy", architecture="lstm", seed=1, lengths=(1, 3), examples=40
+    )
+    assert read_record(str(checkpoint)) == expected
+    (checkpoint.parent / FILE).unlink()
+    assert main(command) == 0
+    assert read_record(str(checkpoint)) == expected
 
 
 def test_a_folder_of_another_experiment_is_told_and_left(experiment, tmp_path, capsys):

@@ -16,6 +16,7 @@ from copy_eval.errors import UserError
 from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.mamba_run import MambaRun
 from copy_eval.model_adapters.pythia import PythiaLM
+from copy_eval.training_record import TrainingRecord, write_record
 from tests.model_adapters.support import MAMBA1, PROMPTS, answer
 
 ROOT = Path(__file__).parents[2]
@@ -74,7 +75,19 @@ def test_the_result_says_which_adapter_ran_by_whatever_name(name, pretrained, co
         assert noted == {
             "adapter": name, "version": copy_eval.__version__, "context_length": context_length,
             "batched": True, "drafted": True, **({"kernels": None} if name == "mamba_ssm" else {}),
+            "memory_bytes": noted["memory_bytes"],
         }  # fmt: skip
+
+
+def test_the_result_says_what_trained_a_checkpoint_of_copy_eval_train(neox_folder, tmp_path):
+    record = TrainingRecord(
+        experiment="mine", size="cpu", task="string_copy", architecture="rope", seed=1, lengths=(5, 20), examples=1000
+    )
+    folder = shutil.copytree(neox_folder, tmp_path / "step1000")
+    assert "trained" not in PythiaLM(pretrained=str(folder), device="cpu").get_model_info()["copy_eval"]
+    write_record(tmp_path, record)
+    noted = json.dumps(PythiaLM(pretrained=str(folder), device="cpu").get_model_info()["copy_eval"]["trained"])
+    assert TrainingRecord.model_validate_json(noted) == record
 
 
 NEUTRAL = [

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from transformers.modeling_outputs import CausalLMOutput
 
 from copy_eval.model_adapters import memory
 from copy_eval.model_adapters.attention import AttentionRun
+from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.memory import free_memory
 from copy_eval.model_adapters.pythia import PythiaLM
 from copy_eval.runs.architecture import describe
@@ -18,6 +20,38 @@ def test_a_cache_is_as_large_as_the_config_says(name, tokenizer):
     counted = describe(network.config.to_dict(), state_spaces=False, source=name, dtype="float32")
     model = PythiaLM(pretrained=network, tokenizer=tokenizer)
     assert [model._cache_bytes(tokens) for tokens in (10, 1000)] == [counted.cache_bytes(n) for n in (10, 1000)]
+
+
+def noted(model, prompts):
+    """What the result file says after these prompts."""
+    answer(model, prompts, max_gen_toks=1)
+    return model.get_model_info()["copy_eval"]["memory_bytes"]
+
+
+@pytest.mark.parametrize("name", ["llama", "bamba", "qwen3_next", "mistral"])
+def test_the_result_says_how_much_the_model_keeps_of_a_prompt(name, tokenizer):
+    network = build_model(name, sliding_window=12)
+    layers = describe(network.config.to_dict(), state_spaces=False, source=name, dtype="float32")
+    sizes = [layers.cache_bytes(len(tokenizer.encode(prompt))) for prompt in PROMPTS]
+    found = noted(PythiaLM(pretrained=network, tokenizer=tokenizer), PROMPTS)
+    assert found == {"some_task": pytest.approx(sum(sizes) / len(sizes))}
+
+
+def test_a_mamba_keeps_as_much_of_every_prompt():
+    model = MambaLM(pretrained="tiny-mamba", device="cpu", dtype="float32")
+    of_layer = 4 * 384 * (16 + 3)  # bytes of 16 numbers of state and 3 inputs of the convolution, for each channel
+    assert noted(model, ["A", "A much longer prompt than the first one."]) == {"some_task": 5 * of_layer}
+
+
+def test_a_model_whose_memory_is_elsewhere_is_left_out(tokenizer, monkeypatch):
+    network = build_model("llama")
+    forward = network.forward
+
+    def without_a_cache(*inputs, **options):
+        return CausalLMOutput(logits=forward(*inputs, **options).logits)
+
+    monkeypatch.setattr(network, "forward", without_a_cache)
+    assert noted(PythiaLM(pretrained=network, tokenizer=tokenizer), PROMPTS[:1]) == {}
 
 
 @pytest.mark.parametrize("name", ["llama", "bamba"])

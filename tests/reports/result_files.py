@@ -8,8 +8,10 @@ from copy_eval.runs.task_loading import describe_task, tasks_by_name
 
 PROMPTS = 50
 
+_REPORTED = {"title", "description", "unit", "material_bits", "asked_bits"}
+
 _OURS = {
-    about.title: about.model_dump(include={"title", "description", "unit"})
+    about.title: about.model_dump(include=_REPORTED, exclude_none=True)
     for name, members in tasks_by_name().items()
     if members == (name,)
     for about in [describe_task(name)]
@@ -74,6 +76,26 @@ def write_results(
     file = folder / f"results_{stamp}.json"
     file.write_text(json.dumps(report))
     return file
+
+
+def write_trained(
+    folder: Path, scores, architecture="rope", seed=0, step=1000, learned="string_copy", lengths=(10, 20), memory=None,
+    task="string_copy", **run,
+) -> Path:  # fmt: skip
+    """Write the results of a checkpoint of ``copy-eval train``, which learned the task ``learned`` up to ``lengths``.
+
+    ``memory`` has the bytes that the model keeps of a prompt by length, ``run`` more arguments of ``write_results``.
+    """
+    record = {
+        "experiment": "data-efficiency", "size": "cpu", "task": learned, "architecture": architecture, "seed": seed,
+        "lengths": lengths, "examples": 80_000,
+    }  # fmt: skip
+    ours = {"adapter": "pythia", "version": "0.1.0", "trained": record}
+    ours["memory_bytes"] = {f"{task}_{length}": size for length, size in (memory or {}).items()}
+    return write_results(
+        folder, scores, model=f"{architecture}-seed{seed}/step{step}", task=task, copy_eval=ours,
+        weights_sha256=f"{seed:08x}{step:08x}" + "0" * 48, **run,
+    )  # fmt: skip
 
 
 def _ours(adapter):

@@ -81,8 +81,21 @@ def assert_lines(problem, log):
 
 def test_three_hundred_mutations_of_a_result_file_end_in_a_report_or_in_a_line(tmp_path, lines):
     rng = random.Random(7)
-    file = write_results(tmp_path, {10: 1.0, 20: 0.5, 320: "over context"}, log_samples=True, model_num_parameters=7)
-    write_results(tmp_path, {10: 0.5, 20: 0.5}, model="other")
+    ours, others = (
+        {
+            "adapter": "pythia",
+            "memory_bytes": {"phonebook_copy_10": 30.0, "phonebook_copy_20": 30},
+            "trained": {
+                "experiment": "mine", "size": "cpu", "task": "phonebook_copy", "architecture": "rope", "seed": seed,
+                "lengths": [10, 20], "examples": 100,
+            },
+        }
+        for seed in (0, 1)
+    )  # fmt: skip
+    file = write_results(
+        tmp_path, {10: 1.0, 20: 0.5, 320: "over context"}, log_samples=True, model_num_parameters=7, copy_eval=ours
+    )
+    write_results(tmp_path, {10: 0.5, 20: 0.5}, model="other", copy_eval=others)
     whole = json.loads(file.read_text())
     reports = set()
     for _ in range(300):
@@ -91,7 +104,7 @@ def test_three_hundred_mutations_of_a_result_file_end_in_a_report_or_in_a_line(t
         def report():
             built = build_report([tmp_path])
             # Drawing takes a second, so the first few different ones are drawn.
-            key = built.accuracy.to_csv() + built.depths.to_csv() + built.wrong_answers.to_csv()
+            key = built.lines.to_csv() + built.depths.to_csv() + built.wrong_answers.to_csv()
             if key not in reports and len(reports) < 8:
                 reports.add(key)
                 assert all(render_files(built).values())

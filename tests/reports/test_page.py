@@ -12,7 +12,7 @@ from copy_eval.reports.page.models import models_of
 from copy_eval.reports.page.sections import chart_sections, section_titles, sections_of
 from copy_eval.reports.page.tables import leaderboard_table, wrong_answers_tables
 from copy_eval.reports.report import build_report
-from tests.reports.result_files import write_results
+from tests.reports.result_files import write_results, write_trained
 
 HOSTILE = "</script><script>alert(1)</script>, \"q\" <b onclick='x'>\u2028\n=cmd()"
 
@@ -245,3 +245,70 @@ def test_a_hostile_model_name_stays_text(tmp_path):
 
 def test_the_same_report_gives_the_same_page(report):
     assert render_page(report) == render_page(replace(report))
+
+
+def train(folder):
+    """Three checkpoints of two architectures with two seeds each, and a model that we did not train."""
+    for seed in (0, 1):
+        for step in (1000, 2000, 5000):
+            for architecture, most in (("rope", 0.9), ("mamba", 0.1)):
+                scores = {10: most * step / 5000, 20: (most - 0.1 * seed) * step / 5000}
+                write_trained(folder, scores, architecture, seed, step, date=float(step), memory={10: 10.0, 20: 10.0})
+    write_results(folder, {10: 0.5, 20: 0.4}, model="other", task="string_copy", date=9.0)
+    return build_report([folder])
+
+
+def test_seeds_share_a_checkbox_and_a_line_and_have_rows_of_their_own_in_the_leaderboard(tmp_path):
+    report = train(tmp_path)
+    models = models_of(report)
+    assert {
+        model.label: len(model.labels) for model in models if "@step5000" in model.label or "@" not in model.label
+    } == {
+        "rope (2 seeds)@step5000": 3,
+        "mamba (2 seeds)@step5000": 3,
+        "other": 1,
+    }
+    board = leaderboard_table(report, section_titles(report.accuracy), models)
+    places = {model.label: model.place for model in models}
+    rows = {row.cells[0].text: row.model for row in board.rows}
+    assert rows["rope-seed0@step5000"] == rows["rope-seed1@step5000"] == places["rope (2 seeds)@step5000"]
+    assert cells(accuracy_panel(report).table, "rope (2 seeds)@step5000")[1:] == ["90.0", "85.0"]
+    drawings = json.loads(Outline(render_page(report)).scripts["drawings"])
+    assert ["other"] in drawings["models"]
+    assert {"rope (2 seeds)@step5000", "rope-seed0@step5000"} < set(
+        drawings["models"][places["rope (2 seeds)@step5000"]]
+    )
+
+
+def test_of_a_training_the_last_step_alone_is_shown_at_first(tmp_path):
+    shown = {model.label for model in models_of(train(tmp_path)) if model.shown}
+    assert shown == {"rope (2 seeds)@step5000", "mamba (2 seeds)@step5000", "other"}
+
+
+def test_over_training_examples_each_length_has_a_chart_of_all_trainings_with_its_numbers(tmp_path):
+    report = train(tmp_path)
+    parts = {part.kind.name: part.panels for part in chart_sections(report, models_of(report))}
+    assert "emergence" not in parts
+    short, _ = parts["learning"]["string_copy"]
+    assert short.name == "10 letters of the string"
+    texts = [[cell.text for cell in row.cells] for row in short.table.rows]
+    assert ["rope (2 seeds)@step5000", "5,000", "90.0"] in texts
+    assert len(texts) == 6
+    assert "of a mean over seeds from the lowest to the highest" in short.table.caption
+
+
+def test_how_many_examples_are_needed_stands_in_a_table(tmp_path):
+    page = render_page(train(tmp_path))
+    assert 'href="#examples"' in page
+    assert "not within 5,000" in page
+    assert 'href="#examples"' not in render_page(build_report([write_results(tmp_path / "none", {10: 0.5})]))
+
+
+def test_what_is_dotted_and_shaded_is_said_beside_the_chart(tmp_path):
+    for seed in (0, 1):
+        write_trained(tmp_path, {10: 0.5, 50: 0.1}, seed=seed, memory={10: 10.0, 50: 10.0})
+    report = build_report([tmp_path])
+    [section] = sections_of(report, models_of(report))
+    assert section.notes.startswith("Dotted: the most that the bits of a model's memory allow.")
+    assert section.notes.endswith("Shaded: the lengths of the training.")
+    assert "Shaded: the lengths of the training." in render_page(report)

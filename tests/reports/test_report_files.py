@@ -1,8 +1,11 @@
+import io
+
+import pandas as pd
 import pytest
 
 from copy_eval.reports.report import build_report
 from copy_eval.reports.report_files import render_files, write_report
-from tests.reports.result_files import write_results
+from tests.reports.result_files import write_results, write_trained
 
 
 def names(files):
@@ -62,3 +65,21 @@ def test_models_stand_in_the_order_of_the_leaderboard_everywhere(tmp_path):
     for table in tables.split("## ")[1:]:
         places = [table.index(model) for model in order]
         assert places == sorted(places)
+
+
+def test_seeds_have_rows_of_their_own_and_their_mean_stands_in_another_table(tmp_path):
+    for seed, score in enumerate((0.5, 0.7)):
+        for step in (1000, 2000, 5000):
+            write_trained(tmp_path, {10: score}, seed=seed, step=step, memory={10: 40.0})
+    files = render_files(build_report([tmp_path]))
+    seeds, means, memory, examples = (
+        pd.read_csv(io.BytesIO(files[f"{name}.csv"]))
+        for name in ("accuracy_by_length", "accuracy_over_seeds", "memory", "examples_to_90")
+    )
+    assert sorted(seeds["accuracy"]) == [0.5, 0.5, 0.5, 0.7, 0.7, 0.7]
+    assert means[["accuracy", "low", "high", "seeds"]].drop_duplicates().to_numpy().tolist() == [[0.6, 0.5, 0.7, 2]]
+    assert len(means) == 3
+    assert memory["memory_bits"].tolist() == [320] * 6
+    assert examples[["training", "reached", "within"]].to_numpy().tolist() == [["rope (2 seeds)", 0, 5000]]
+    assert "not within 5,000" in files["tables.md"].decode()
+    assert {"learning_string_copy.png", "memory_string_copy.svg"} < set(files)

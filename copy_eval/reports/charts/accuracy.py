@@ -11,14 +11,14 @@ from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.charts.theme import (
     ACCURACY_TICKS,
     HEIGHT,
-    KEY_UNIT,
     WIDTH,
     Drawing,
     Style,
     accuracy_axis,
     chart_title,
+    describe_means,
     interval_texts,
-    legend_key,
+    line_legend,
     model_styles,
     only_shown,
     tooltips,
@@ -26,6 +26,7 @@ from copy_eval.reports.charts.theme import (
 from copy_eval.reports.frames.results import CONTEXT_NOT_CHECKED, shorten, unchecked_labels
 from copy_eval.reports.frames.series import describe_prompts, is_linear, length_names, length_unit
 from copy_eval.reports.statistics.accuracy import metric_title
+from copy_eval.reports.statistics.memory_bounds import BOUND_NOTE, bound_curves
 from copy_eval.reports.writing.formats import human_size
 
 _STRIP = -0.12
@@ -36,18 +37,17 @@ _CHARACTERS = 50
 
 _CROSS = "M-1-1L1 1M-1 1L1-1"
 
-_ROWS = 20
-"""Models in a column of the legend."""
-
 
 def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = None) -> Drawing:
     """Draw accuracy against length, with the 95 % intervals as bands, and as a bar where a model has one length only.
 
     The axis is logarithmic unless a bucket begins at 0. A length over a model's context has no point on its line, but a
-    mark in a strip of its own below the axis. The chart's parameter ``shown`` holds the labels that are drawn.
+    mark in a strip of its own below the axis. The lengths of the training are shaded, and what a model's memory allows
+    at most is a dotted line, for models of which that is known and where it is below 100 %. The chart's parameter
+    ``shown`` holds the labels that are drawn.
 
     Args:
-        accuracy: rows of one series, as ``accuracy.accuracy_by_length`` returns them.
+        accuracy: rows of one series, as ``accuracy.accuracy_by_length`` or ``seeds.average_seeds`` returns them.
         styles: of the labels, where others than those of this frame count.
     """
     styles = styles or model_styles(accuracy)
@@ -57,6 +57,7 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
     unit, metric = length_unit(accuracy), metric_title(accuracy["metric"].iloc[0])
     # A band needs two lengths.
     alone = accuracy.groupby("label")["accuracy"].transform("count") == 1
+    bounds = bound_curves(accuracy, is_linear(accuracy["length"]))
     frame = accuracy[["label", "length", "accuracy", "low", "high", "n", "over_context"]].assign(
         name=accuracy["label"].map(names),
         bucket=accuracy["length"].map(lengths),
@@ -71,13 +72,17 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
         "name:N",
         title=None,
         scale=alt.Scale(domain=[names[label] for label in labels], range=[styles[label].colour for label in labels]),
-        legend=_legend([styles[label] for label in labels]),
+        legend=line_legend([styles[label] for label in labels]),
     )
     has_strip = bool(accuracy["over_context"].any())
     axis = accuracy_axis(metric, 2 * _STRIP, **_STRIP_TICKS) if has_strip else accuracy_axis(metric)
-    x = alt.X("length:Q", title=unit, scale=_length_scale(accuracy["length"]), axis=_length_axis(lengths))
-    about = tooltips(unit, metric)
+    scale = _length_scale(accuracy["length"])
+    x = alt.X("length:Q", title=unit, scale=scale, axis=_length_axis(lengths))
+    told = tooltips(unit, metric)
 
+    if len(bounds):
+        named = bounds.assign(name=bounds["label"].map(names), over_context=False, alone=False)
+        frame = pd.concat([frame, named], ignore_index=True)
     base = alt.Chart().encode(x=x, color=colour)
     scored = base.transform_filter("isValid(datum.accuracy)").encode(y=alt.Y("accuracy:Q", **axis))
     layers = [
@@ -85,23 +90,42 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
         scored.mark_area(opacity=alt.expr("min(0.16, 0.9 / length(shown))")).encode(y="low:Q", y2="high:Q"),
         scored.mark_line(strokeWidth=2).encode(strokeDash=alt.StrokeDash("dashes:N", scale=None)),
         scored.mark_point(filled=True, size=45, opacity=1).encode(
-            shape=alt.Shape("marker:N", scale=None), tooltip=about
+            shape=alt.Shape("marker:N", scale=None), tooltip=told
         ),
     ]
     if alone.any():
         bars = scored.transform_filter("datum.alone").mark_rule(strokeWidth=2, opacity=0.5)
-        layers.insert(1, bars.encode(y="low:Q", y2="high:Q", tooltip=about))
+        layers.insert(1, bars.encode(y="low:Q", y2="high:Q", tooltip=told))
     if has_strip:
         refused = base.transform_filter("datum.over_context")
         layers += [
             alt.Chart().mark_rule(color="#8a8f96").encode(y=alt.datum(_STRIP / 2)),
             refused.mark_point(shape=_CROSS, size=40, strokeWidth=2, opacity=1, xOffset=alt.expr("datum.aside")).encode(
-                y=alt.datum(_STRIP), tooltip=about[:2]
+                y=alt.datum(_STRIP), tooltip=told[:2]
             ),
         ]
+    if len(bounds):
+        limits = base.transform_filter("isValid(datum.bound)").encode(y=alt.Y("bound:Q", **axis))
+        layers.append(limits.mark_line(strokeWidth=1.2, strokeDash=[1, 2]))
+    learned = _learned_lengths(accuracy)
+    if len(learned):
+        # Vega's own clipping gives an SVG other ids each time.
+        shade = alt.Chart(learned.clip(*scale.domain)).mark_rect(color="#8a8f96", opacity=0.15)
+        layers.insert(0, shade.encode(x=alt.X("trained_from:Q", title=unit), x2="trained_to:Q"))
     shapes = "bars" if alone.all() else "bands and bars" if alone.any() else "bands"
-    title = chart_title(accuracy["title"].iloc[0], f"{describe_prompts(accuracy)}, {shapes} are 95 % intervals")
+    about = f"{describe_prompts(accuracy)}, {shapes} are 95 % intervals{describe_means(accuracy)}"
+    title = chart_title(accuracy["title"].iloc[0], ". ".join([about, *accuracy_notes(accuracy)]))
     return only_shown(alt.layer(*layers, data=frame).properties(width=WIDTH, height=HEIGHT, title=title), labels)
+
+
+def accuracy_notes(accuracy: pd.DataFrame) -> list[str]:
+    """Return what there is to know about a chart of these rows that has a bound or a shade, in sentences."""
+    notes = []
+    if len(bound_curves(accuracy, is_linear(accuracy["length"]))):
+        notes.append(f"Dotted: {BOUND_NOTE}")
+    if len(_learned_lengths(accuracy)):
+        notes.append("Shaded: the lengths of the training")
+    return notes
 
 
 def _legend_names(accuracy: pd.DataFrame) -> dict[str, str]:
@@ -116,16 +140,11 @@ def _legend_names(accuracy: pd.DataFrame) -> dict[str, str]:
     return names
 
 
-def _legend(styles: list[Style]) -> alt.Legend:
-    keys = json.dumps([legend_key(style) for style in styles])
-    return alt.Legend(
-        symbolType=alt.expr(f"{keys}[datum.index]"),
-        symbolSize=4 * KEY_UNIT**2,
-        symbolStrokeWidth=0,
-        labelOffset=14,
-        offset=28,
-        columns=1 + (len(styles) - 1) // _ROWS,
-    )
+def _learned_lengths(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return the ranges of lengths that models were trained on, those that reach into the chart."""
+    ranges = accuracy[["trained_from", "trained_to"]].dropna().drop_duplicates().astype(float)
+    shortest, longest = accuracy["length"].min(), accuracy["length"].max()
+    return ranges[(ranges["trained_to"] >= shortest) & (ranges["trained_from"] <= longest)]
 
 
 def _asides(accuracy: pd.DataFrame) -> pd.Series:

@@ -9,9 +9,13 @@ from copy_eval.errors import UserError
 from copy_eval.reports.charts.accuracy import draw_accuracy
 from copy_eval.reports.charts.depth import depth_names, draw_depth
 from copy_eval.reports.charts.emergence import draw_emergence
+from copy_eval.reports.charts.learning import draw_learning
+from copy_eval.reports.charts.memory import draw_memory
 from copy_eval.reports.charts.theme import Drawing, apply_theme
 from copy_eval.reports.frames.series import few_steps, training_curves, trajectories, trajectory_names
 from copy_eval.reports.report import Report
+from copy_eval.reports.statistics.memory_bounds import BOUND_NOTE, memory_by_length
+from copy_eval.reports.statistics.sample_efficiency import learning_curves
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,12 @@ class ChartKind:
         needs: what results must have for it, as the end of "it needs".
         rows: its frame, from a report: ``label``, ``series``, ``title``, ``task``, ``task_name``, ``length``,
             ``over_context``, ``accuracy``, and what else it draws.
-        table: the CSV file of a report that holds these rows.
+        table: the CSV file of a report that holds these rows; means over seeds stand in ``accuracy_over_seeds.csv``.
         draw: draws the rows of one series; where a line is a model it also takes their styles.
         by: the column that the table on the page goes by, beside the lengths; the label where a line is a model.
         by_name: what to call that column.
-        panels: where each model has a chart of its own on the page, the name of that chart for each row.
+        panels: where a series has several charts on the page, the name of its chart for each row.
+        panel_of_model: whether each of them is about one model, so that its table need not name it.
         most_steps: training steps of one model that a file shows at most.
         prefix: of its files' names, which end in that of the series.
     """
@@ -44,6 +49,7 @@ class ChartKind:
     by: str = "label"
     by_name: str = "model"
     panels: Callable[[pd.DataFrame], pd.Series] | None = None
+    panel_of_model: bool = True
     most_steps: int | None = None
     prefix: str = ""
 
@@ -61,6 +67,15 @@ class ChartKind:
         return self.draw(rows if self.most_steps is None else few_steps(rows, self.most_steps))
 
 
+def _names_of_lengths(rows: pd.DataFrame) -> pd.Series:
+    return rows["length_name"] + " " + rows["unit"]
+
+
+def _other_curves(report: Report) -> pd.DataFrame:
+    """Return the training curves that are not among the ``learning_curves``."""
+    return training_curves(report.accuracy[report.accuracy["training"].isna()])
+
+
 def _model_names(accuracy: pd.DataFrame) -> pd.Series:
     return trajectories(accuracy).map(trajectory_names(accuracy))
 
@@ -70,7 +85,7 @@ ACCURACY = ChartKind(
     heading="Accuracy",
     about="Accuracy against length.",
     needs="a score at any length",
-    rows=lambda report: report.accuracy,
+    rows=lambda report: report.lines,
     table="accuracy_by_length.csv",
     draw=draw_accuracy,
     most_steps=4,
@@ -79,12 +94,40 @@ ACCURACY = ChartKind(
 CHARTS = (
     ACCURACY,
     ChartKind(
+        name="learning",
+        heading="Over training examples",
+        about="How fast each architecture learns: accuracy against the examples it was trained on, the mean of its "
+        "seeds, with a band from the lowest to the highest. A chart shows as long as any of its models is ticked.",
+        needs="three or more checkpoints of a model that copy-eval train trained, evaluated with our adapters",
+        rows=lambda report: learning_curves(report.lines),
+        table="accuracy_by_length.csv",
+        draw=draw_learning,
+        by="step",
+        by_name="training examples",
+        panels=_names_of_lengths,
+        panel_of_model=False,
+        prefix="learning_",
+    ),
+    ChartKind(
+        name="memory",
+        heading="Memory",
+        about="What a larger memory buys: accuracy against the bytes that a model keeps of the prompt, which are the "
+        "keys and values of a Transformer and the state of a recurrent model. The numbers at the ends of a line are "
+        f"lengths. Pointing at a point shows {BOUND_NOTE}.",
+        needs="results of our adapters, which note how much a model keeps of a prompt",
+        rows=lambda report: memory_by_length(report.lines),
+        table="memory.csv",
+        draw=draw_memory,
+        most_steps=1,
+        prefix="memory_",
+    ),
+    ChartKind(
         name="emergence",
         heading="Over training",
         about="When copying emerges, and up to which length: every evaluated training step of a model, as long as any "
         "of them is ticked among the models.",
         needs="a model with three or more revisions named stepN",
-        rows=lambda report: training_curves(report.accuracy),
+        rows=_other_curves,
         table="accuracy_by_length.csv",
         draw=draw_emergence,
         by="step",

@@ -40,7 +40,7 @@ def draw_emergence(accuracy: pd.DataFrame) -> Drawing:
     short = shorten(models.values())
     # Lengths have one colour in all panels.
     colours = length_colours(length_names(accuracy))
-    steps = _step_scale(accuracy["step"])
+    steps = step_scale(accuracy["step"])
     title, about = accuracy["title"].iloc[0], f"{describe_prompts(accuracy)}, bands are 95 % intervals"
     panels = {
         short[models[str(key)]]: _draw_panel(rows, colours, steps)
@@ -87,7 +87,8 @@ def _draw_panel(rows: pd.DataFrame, colours: Mapping[int, str], steps: alt.Scale
     return scored.properties(width=WIDTH, height=HEIGHT)
 
 
-def _step_scale(steps: pd.Series) -> alt.Scale:
+def step_scale(steps: pd.Series) -> alt.Scale:
+    """Return a logarithmic scale of training steps; where they begin at 0, that of log(1 + step)."""
     first, last = int(steps.min()), int(steps.max())
     if first > 0:
         margin = (last / first) ** 0.03 if last > first else 1.5

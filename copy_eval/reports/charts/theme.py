@@ -1,5 +1,6 @@
 """How all charts look: the colours, markers and dashes of models and lengths, titles, and the axis of accuracies."""
 
+import json
 import textwrap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pandas as pd
 
 from copy_eval.reports.frames.result_files import HYBRID, STATE_SPACE, TRANSFORMER
 
-Drawing = alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChart
+Drawing = alt.Chart | alt.LayerChart | alt.FacetChart | alt.ConcatChart | alt.VConcatChart
 """What a chart is made as: Altair's object, to be changed or saved."""
 
 _INK, _RULE = "#1c1e21", "#e4e4df"
@@ -98,9 +99,21 @@ ACCURACY_TICKS = [0, 0.2, 0.4, 0.6, 0.8, 1]
 
 
 def interval_texts(rows: pd.DataFrame) -> list[str]:
-    """Return the intervals of rows as texts, "82.1% to 97.9%"; empty where there is none."""
-    bounds = zip(rows["low"], rows["high"], strict=True)
-    return ["" if pd.isna(low) else f"{low:.1%} to {high:.1%}" for low, high in bounds]
+    """Return the intervals of rows as texts, "82.1% to 97.9%"; empty where there is none.
+
+    Of a mean over seeds, the text says that it goes from the lowest to the highest of them.
+    """
+    seeds = rows.get("seeds", pd.Series(pd.NA, rows.index))
+    return [
+        "" if pd.isna(low) else f"{low:.1%} to {high:.1%}" + ("" if pd.isna(count) else f" (range of {count} seeds)")
+        for low, high, count in zip(rows["low"], rows["high"], seeds, strict=True)
+    ]
+
+
+def describe_means(rows: pd.DataFrame) -> str:
+    """Return what to add to "95 % intervals" where some of them belong to a mean over seeds, which has none."""
+    has_means = "seeds" in rows and rows["seeds"].notna().any()
+    return ", of a mean over seeds from the lowest to the highest" if has_means else ""
 
 
 def tooltips(unit: str, metric: str) -> list[alt.Tooltip]:
@@ -186,6 +199,23 @@ def legend_key(style: Style) -> str:
         place += dash + gap
     return "".join(bars) + _MARKERS[style.marker]
 
+
+def line_legend(styles: Sequence[Style]) -> alt.Legend:
+    """Return a legend whose symbols are lines with their dashes and markers, in the order of the colours' scale."""
+    keys = json.dumps([legend_key(style) for style in styles])
+    return alt.Legend(
+        symbolType=alt.expr(f"{keys}[datum.index]"),
+        symbolSize=4 * KEY_UNIT**2,
+        symbolStrokeWidth=0,
+        symbolOpacity=1,
+        labelOffset=14,
+        offset=28,
+        columns=1 + (len(styles) - 1) // _ROWS if len(styles) > _ROWS else alt.Undefined,
+    )
+
+
+_ROWS = 20
+"""Models in a column of the legend."""
 
 KEY_UNIT = 5
 """Pixels; a legend's symbol is two of them wide, and its size in Vega the square of that."""

@@ -19,6 +19,7 @@ from copy_eval.errors import UserError, first_problem
 from copy_eval.measurement import setup_of, shown_facets
 from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.task_description import TaskDescription
+from copy_eval.training_record import TrainingRecord
 
 _DATE = re.compile(r"_(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)$")
 """How the name of a result file ends: ``results_2026-11-21T06-25-40.89``; ``x_...`` after ``--output_path x.json``."""
@@ -129,9 +130,12 @@ class _Entry(BaseModel):
 
 
 class OurAdapter(_Entry):
-    """What our adapters say of themselves."""
+    """What our adapters say of themselves and of the model."""
 
     adapter: Name
+    memory_bytes: dict[Name, Annotated[float, Field(strict=True, ge=0, le=1e18)]] = Field(default_factory=dict)
+    """What the model keeps of a prompt, by the name of the task."""
+    trained: TrainingRecord | None = None
 
 
 class Config(_Entry):
@@ -267,9 +271,10 @@ HYBRID = "hybrid"
 
 _MODEL_TYPES = {
     TRANSFORMER: {
-        "bloom", "cohere", "cohere2", "deepseek_v2", "deepseek_v3", "falcon", "gemma", "gemma2", "gemma3",
-        "gemma3_text", "glm", "glm4", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gpt_oss", "gptj", "granite",
-        "granitemoe", "llama", "llama4", "llama4_text", "ministral", "mistral", "mixtral", "mpt", "nemotron", "olmo",
+        "bloom", "cohere", "cohere2", "copy_eval_position_bias", "deepseek_v2", "deepseek_v3", "falcon", "gemma",
+        "gemma2", "gemma3", "gemma3_text", "glm", "glm4", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox",
+        "gpt_oss", "gptj", "granite", "granitemoe", "llama", "llama4", "llama4_text", "ministral", "mistral",
+        "mixtral", "mpt", "nemotron", "olmo",
         "olmo2", "olmo3", "olmoe", "opt", "phi", "phi3", "phimoe", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe",
         "smollm3", "stablelm", "starcoder2", "xglm",
     },
@@ -311,7 +316,8 @@ def read_rows(file: Path) -> tuple[list[dict[str, Any]], list[str]]:
     if not ours:
         return [], []
     try:
-        run = _describe_run(ResultFile.model_validate(report), _weights_seen_by_tasks(report, ours))
+        content = ResultFile.model_validate(report)
+        run, ours_says = _describe_run(content, _weights_seen_by_tasks(report, ours)), content.config.copy_eval
         run["file"] = str(file)
     except ValidationError as error:
         return [], [f"{file}: {first_problem(error)}"]
@@ -322,7 +328,7 @@ def read_rows(file: Path) -> tuple[list[dict[str, Any]], list[str]]:
             task = _read_task(report, name)
             shown = shown_facets(task.config.num_fewshot, task.config.description, task.config.gen_prefix)
             setup = as_json(json.loads(run["setup"]) | shown)
-            rows += [run | {"setup": setup} | row for row in _task_rows(task)]
+            rows += [run | {"setup": setup} | row | _about_model(ours_says, task) for row in _task_rows(task)]
         except ValidationError as error:
             problems.append(f"{file}, {name}: {first_problem(error)}")
         except ValueError as error:
@@ -395,6 +401,8 @@ def _task_rows(task: Task) -> Iterator[dict[str, Any]]:
         "length": arguments.length,
         "length_name": arguments.length_name,
         "unit": keep_printable(about.unit),
+        "material_bits": None if about.material_bits is None else about.material_bits.at(arguments.length),
+        "asked_bits": None if about.asked_bits is None else about.asked_bits.at(arguments.length),
         "depth_field": about.depth,
         "cluster_field": about.cluster,
         "text": _describe_text(metadata),
@@ -410,6 +418,20 @@ def _task_rows(task: Task) -> Iterator[dict[str, Any]]:
         described["context_checked"] = True
     for metric, (value, stderr) in task.metrics.items():
         yield described | {"metric": keep_printable(metric), "value": value, "stderr": stderr}
+
+
+def _about_model(ours: OurAdapter | None, task: Task) -> dict[str, Any]:
+    """Return what our adapters say of a model, as far as it concerns a task."""
+    described: dict[str, Any] = {"memory_bytes": ours.memory_bytes.get(task.name) if ours else None}
+    if ours is None or ours.trained is None:
+        return described
+    record = ours.trained.model_dump(mode="json")
+    shortest, longest = record["lengths"] if record["task"] == task.title else (None, None)
+    seed = record.pop("seed")
+    return described | {
+        "training": json.dumps(record, sort_keys=True), "seed": seed,
+        "trained_from": shortest, "trained_to": longest,
+    }  # fmt: skip
 
 
 def _describe_text(metadata: Metadata) -> str | None:

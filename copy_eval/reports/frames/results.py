@@ -42,6 +42,13 @@ COLUMNS = {
     "length": "Int64",  # of a bucket its lower bound
     "length_name": "string",  # what to call it: 40, and of a bucket 100-150 or 400+
     "unit": "string",  # what a length counts: entries in the phonebook; "length" where the task does not say
+    "material_bits": "Float64",  # what a model must keep of a prompt so that it could answer any question about it
+    "asked_bits": "Float64",  # what one question asks of it; missing where that is all
+    "memory_bytes": "Float64",  # what the model keeps of a prompt, on average; missing where no adapter of ours says it
+    "training": "string",  # what `copy-eval train` says of the model, but for the seed, as JSON; missing for others
+    "seed": "Int64",  # of that training
+    "trained_from": "Int64",  # the shortest length that it learned; missing also where it learned another task
+    "trained_to": "Int64",  # the longest
     "depth_field": "string",  # the field of a record that tells where in the prompt the answer stands
     "cluster_field": "string",  # the field of a record that names what it shares with others; missing without clusters
     "text": "string",  # what text the prompts were made of; missing where they are generated
@@ -99,7 +106,9 @@ def read_results(paths: Iterable[Path], pool: bool = False) -> pd.DataFrame:
         )
     if foreign:
         _log.warning("no results of copy-eval's tasks, skipped: %s", _name_some(foreign))
-    frame = pd.DataFrame(rows).assign(label=None, series=None, title=None).astype(COLUMNS)[list(COLUMNS)]
+    frame = (
+        pd.DataFrame(rows).reindex(columns=list(COLUMNS)).assign(label=None, series=None, title=None).astype(COLUMNS)
+    )
     frame = _leave_out_namesakes(frame)
     merged = add_series(add_labels(_complete(_merge(_share_weights(frame), pool))))
     order = ["architecture", "parameters", "model", "step", "revision", "label", "series", "length", "metric"]

@@ -118,11 +118,16 @@ def training_curves(accuracy: pd.DataFrame) -> pd.DataFrame:
 
 
 def few_steps(rows: pd.DataFrame, most: int) -> pd.DataFrame:
-    """Of a model with more than ``most`` training steps keep so many, spread evenly over them and with the last one."""
+    """Of a model with more than ``most`` training steps keep so many, spread evenly over them and with the last one.
+
+    Of models that ``copy-eval train`` trained, whose steps have a chart that compares them, keep the last alone.
+    """
     keep = rows["step"].isna()
     of_steps = rows.dropna(subset="step")
-    for _, steps in of_steps.groupby(trajectories(of_steps))["step"]:
+    for _, curve in of_steps.groupby(trajectories(of_steps)):
+        steps = curve["step"]
         known = np.unique(steps.to_numpy(int))
-        places = np.linspace(len(known) - 1, 0, min(most, len(known))).round().astype(int)
+        count = 1 if "training" in curve and curve["training"].notna().all() else min(most, len(known))
+        places = np.linspace(len(known) - 1, 0, count).round().astype(int)
         keep |= rows.index.isin(steps.index[steps.isin(known[places])])
     return rows[keep]

@@ -15,7 +15,13 @@ from copy_eval.reports.charts.rendering import javascript
 from copy_eval.reports.frames.result_files import counted
 from copy_eval.reports.page.models import models_of
 from copy_eval.reports.page.sections import chart_sections, section_titles, sections_of
-from copy_eval.reports.page.tables import files_table, leaderboard_table, prompts_table, wrong_answers_tables
+from copy_eval.reports.page.tables import (
+    examples_tables,
+    files_table,
+    leaderboard_table,
+    prompts_table,
+    wrong_answers_tables,
+)
 from copy_eval.reports.report import Report
 from copy_eval.reports.statistics.summaries import RANK_RULE
 
@@ -60,9 +66,10 @@ def _content(report: Report) -> dict[str, Any]:
         "sections": sections,
         "chart_sections": charts,
         "drawings": {
-            "models": [model.label for model in models],
+            "models": [model.labels for model in models],
             "charts": {panel.anchor: panel.spec for panel in panels},
         },
+        "examples": examples_tables(report.examples, titles),
         "wrong_answers": wrong_answers_tables(report.wrong_answers, titles, models),
         "prompts": prompts_table(report.accuracy),
         "files": files_table(report.accuracy, models),

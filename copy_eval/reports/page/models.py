@@ -1,9 +1,11 @@
 """The models of the page, in the order of their checkboxes and rows."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from copy_eval.reports.charts.theme import Style, model_styles
 from copy_eval.reports.frames.results import CONTEXT_NOT_CHECKED, unchecked_labels
+from copy_eval.reports.frames.seeds import line_labels
 from copy_eval.reports.frames.series import few_steps
 from copy_eval.reports.report import Report
 
@@ -21,11 +23,12 @@ _STEPS = 8
 
 @dataclass(frozen=True)
 class Model:
-    """A model of the page, with the look that it has in the charts.
+    """A model of the page, with the look that it has in the charts; models that differ by their seed are one.
 
     Args:
         place: its place among the models; the page's elements name the model by it.
         label: its name for people.
+        labels: this name, and those of the seeds that it stands for.
         style: its look in the charts.
         symbol: its marker, as an SVG path.
         shown: whether its checkbox is ticked when the page opens.
@@ -34,6 +37,7 @@ class Model:
 
     place: int
     label: str
+    labels: tuple[str, ...]
     style: Style
     symbol: str
     shown: bool
@@ -42,17 +46,24 @@ class Model:
 
 def models_of(report: Report) -> list[Model]:
     """Return the models in the order of the leaderboard; of a sweep over training steps few are shown at first."""
-    styles = model_styles(report.accuracy)
-    shown = set(few_steps(report.accuracy, _STEPS)["label"])
-    unchecked = unchecked_labels(report.accuracy)
+    styles = model_styles(report.lines)
+    shown = set(few_steps(report.lines, _STEPS)["label"])
+    unchecked = unchecked_labels(report.lines)
+    members = report.accuracy["label"].groupby(line_labels(report.accuracy)).unique()
     return [
         Model(
             place,
             label,
+            tuple(dict.fromkeys([label, *members[label]])),
             styles[label],
             _SYMBOLS[styles[label].marker],
             label in shown,
             CONTEXT_NOT_CHECKED if label in unchecked else "",
         )
-        for place, label in enumerate(report.leaderboard["label"])
+        for place, label in enumerate(report.lines["label"].unique())
     ]
+
+
+def by_label(models: Iterable[Model]) -> dict[str, Model]:
+    """Return the model of each label, also of those of its seeds."""
+    return {label: model for model in models for label in model.labels}

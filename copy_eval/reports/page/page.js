@@ -86,7 +86,7 @@ function shownModels() {
 // A chart of all models has a parameter that says which of them it shows; one of a single model hides as a whole.
 async function show(place) {
   if (drawings.charts[place.id].params?.some(({ name }) => name === "shown")) {
-    const labels = shownModels().map((model) => drawings.models[model]);
+    const labels = shownModels().flatMap((model) => drawings.models[model]);
     await views.get(place).view.signal("shown", labels).runAsync();
   }
 }

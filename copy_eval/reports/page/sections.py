@@ -10,10 +10,12 @@ from typing import Any
 
 import pandas as pd
 
+from copy_eval.reports.charts.accuracy import accuracy_notes
 from copy_eval.reports.charts.catalogue import ACCURACY, CHARTS, ChartKind
 from copy_eval.reports.charts.rendering import to_spec
+from copy_eval.reports.charts.theme import describe_means
 from copy_eval.reports.frames.series import length_names, length_unit
-from copy_eval.reports.page.models import Model
+from copy_eval.reports.page.models import Model, by_label
 from copy_eval.reports.page.tables import Cell, Column, Row, Table, accuracy_cell, model_cell
 from copy_eval.reports.report import Report
 from copy_eval.reports.statistics.accuracy import metric_title
@@ -55,6 +57,7 @@ class Section:
         title: the task, with text and version where the page has several.
         description: what the task asks.
         text: what text the prompts were made of; empty where they are generated.
+        notes: what the chart shows besides accuracies, in sentences; mostly empty.
         panel: accuracy against length.
     """
 
@@ -62,6 +65,7 @@ class Section:
     title: str
     description: str
     text: str
+    notes: str
     panel: Panel
 
 
@@ -89,7 +93,8 @@ def section_titles(frame: pd.DataFrame) -> dict[str, str]:
 def _section(series: str, title: str, rows: pd.DataFrame, models: list[Model]) -> Section:
     description, text = ("" if pd.isna(part) else part for part in rows.iloc[0][["description", "text"]])
     [panel] = _panels(ACCURACY, series, rows, models)
-    return Section(f"task-{series}", title, description, text, panel)
+    notes = "".join(f"{note}. " for note in accuracy_notes(rows)).strip()
+    return Section(f"task-{series}", title, description, text, notes, panel)
 
 
 def chart_sections(report: Report, models: list[Model]) -> list[ChartSection]:
@@ -106,12 +111,12 @@ def chart_sections(report: Report, models: list[Model]) -> list[ChartSection]:
 
 def _panels(kind: ChartKind, series: str, rows: pd.DataFrame, models: list[Model]) -> Iterator[Panel]:
     """Yield one panel for all models, or one for each where the kind has panels."""
-    places = {model.label: model.place for model in models}
+    places = {label: model.place for label, model in by_label(models).items()}
     rows = rows.assign(place=rows["label"].map(places)).sort_values(["place", kind.by], kind="stable")
     names = pd.Series("", rows.index) if kind.panels is None else kind.panels(rows)
     for number, (name, of_one) in enumerate(rows.groupby(names, sort=False), start=1):
         # Of one model in several steps, the rows go by the steps.
-        of_one = of_one.sort_values(kind.by, kind="stable") if kind.panels else of_one
+        of_one = of_one.sort_values(kind.by, kind="stable") if kind.panels and kind.panel_of_model else of_one
         what = f"{_metric(of_one)} by {length_unit(of_one)}"
         what += "" if kind.by_model else f" and {kind.by_name}"
         yield Panel(
@@ -120,7 +125,9 @@ def _panels(kind: ChartKind, series: str, rows: pd.DataFrame, models: list[Model
             models=sorted(of_one["place"].unique().tolist()),
             spec=_page_spec(kind, of_one, models),
             label=f"Chart of {what}. The table below holds its numbers.",
-            table=_numbers(kind, of_one, models, f"{capitalise(what)}, in percent with 95 % intervals"),
+            table=_numbers(
+                kind, of_one, models, f"{capitalise(what)}, in percent with 95 % intervals{describe_means(of_one)}"
+            ),
         )
 
 
@@ -130,7 +137,7 @@ def _metric(rows: pd.DataFrame) -> str:
 
 def _page_spec(kind: ChartKind, rows: pd.DataFrame, models: list[Model]) -> dict[str, Any]:
     """Return a chart as the page shows it: without what stands around it there, and as wide as there is room."""
-    styles = {model.label: model.style for model in models}
+    styles = {label: model.style for label, model in by_label(models).items()}
     spec = to_spec(kind.draw(rows, styles) if kind.by_model else kind.draw(rows))
     for part in ("title", "config"):  # the page has the heading, and its script the colours
         spec.pop(part, None)
@@ -152,13 +159,13 @@ def _without_legends(spec: Any) -> Any:
 
 def _numbers(kind: ChartKind, rows: pd.DataFrame, models: list[Model], caption: str) -> Table:
     """Return the numbers of a chart: a column a length, a row a model and what else the kind goes by."""
-    of_label = {model.label: model for model in models}
+    of_label = by_label(models)
     lengths = length_names(rows)
     cells: dict[tuple[str, Any], dict[int, Any]] = defaultdict(dict)
     row: Any
     for row in rows.itertuples():
         cells[row.label, getattr(row, kind.by)][row.length] = row
-    names_model, names_by = kind.panels is None, not kind.by_model
+    names_model, names_by = kind.panels is None or not kind.panel_of_model, not kind.by_model
     return Table(
         caption=caption,
         columns=[
@@ -169,7 +176,7 @@ def _numbers(kind: ChartKind, rows: pd.DataFrame, models: list[Model], caption: 
         rows=[
             Row(
                 [
-                    *[model_cell(of_label[label])] * names_model,
+                    *[model_cell(of_label[label], label)] * names_model,
                     *[_cell(value)] * names_by,
                     *(accuracy_cell(by_length.get(length)) for length in lengths),
                 ],

@@ -12,11 +12,13 @@ from typing import Any
 import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.frames.series import length_names
-from copy_eval.reports.page.models import Model
+from copy_eval.reports.frames.series import length_names, length_unit
+from copy_eval.reports.page.models import Model, by_label
 from copy_eval.reports.report import Report
+from copy_eval.reports.statistics.sample_efficiency import THRESHOLD
 from copy_eval.reports.statistics.summaries import NOT_REACHED, WRONG_KINDS
-from copy_eval.reports.writing.formats import capitalise, effective_text, human_size
+from copy_eval.reports.writing.formats import capitalise, effective_text, examples_text, human_size, ratio_text
+from copy_eval.reports.writing.tables import EXAMPLES_NOTES
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,9 @@ class Table:
     groups: list[tuple[str, int]] = field(default_factory=list)
 
 
-def model_cell(model: Model) -> Cell:
-    """Return the cell that names a row by its model."""
-    return Cell(model.label, model.label, note=model.note)
+def model_cell(model: Model, label: str) -> Cell:
+    """Return the cell that names a row by one of the labels of its model."""
+    return Cell(label, label, note=model.note)
 
 
 def accuracy_cell(row: Any) -> Cell:
@@ -109,7 +111,7 @@ def leaderboard_table(report: Report, titles: dict[str, str], models: list[Model
     Args:
         report: its accuracies stand in the tables of the series.
         titles: of the series, in the order of the groups.
-        models: a model a row of the leaderboard.
+        models: of the page.
     """
     columns = [Column("Model", is_text=True), Column("Rank")]
     columns += [Column("Architecture", is_text=True), Column("Parameters")]
@@ -118,13 +120,16 @@ def leaderboard_table(report: Report, titles: dict[str, str], models: list[Model
     names = {str(series): length_names(rows) for series, rows in report.accuracy.groupby("series")}
     longest = report.accuracy.groupby(["series", "label"])["length"].max()
     rows = []
-    for model, (_, entry) in zip(models, report.leaderboard.iterrows(), strict=True):
+    of_label = by_label(models)
+    for _, entry in report.leaderboard.iterrows():
+        label = entry["label"]
         of_series = [
             cell
             for series in titles
-            for cell in _series_cells(entry, series, names[series], longest.get((series, model.label)))
+            for cell in _series_cells(entry, series, names[series], longest.get((series, label)))
         ]
-        rows.append(Row([model_cell(model), *_about_model(entry), *of_series], model.place))
+        cells = [model_cell(of_label[label], label), *_about_model(entry), *of_series]
+        rows.append(Row(cells, of_label[label].place))
     caption = (
         "Area under the curve in percent, with the lengths that it covers, and effective lengths, by task; "
         "+ where every tested length reaches it"
@@ -169,9 +174,11 @@ def wrong_answers_tables(wrong_answers: pd.DataFrame, titles: dict[str, str], mo
     tables = []
     for series, rows in wrong_answers.sort_values("length").groupby("series"):
         of_label = dict(list(rows.groupby("label")))
-        present = [model for model in models if model.label in of_label]
         entries = [
-            _wrong_answers_row(entry, model) for model in present for entry in of_label[model.label].itertuples()
+            _wrong_answers_row(entry, model)
+            for label, model in by_label(models).items()
+            if label in of_label
+            for entry in of_label[label].itertuples()
         ]
         caption = f"{titles[str(series)]}: wrong answers, and what share of them in percent is of each kind"
         tables.append(Table(caption, columns, entries))
@@ -182,7 +189,7 @@ def _wrong_answers_row(entry: Any, model: Model) -> Row:
     length, prompts = Cell(str(entry.length), entry.length), Cell(str(entry.n), entry.n)
     wrong = Cell(OVER_CONTEXT, None) if entry.over_context else _count(entry.wrong)
     shares = [_share(getattr(entry, kind)) for kind in WRONG_KINDS]
-    return Row([model_cell(model), length, prompts, wrong, *shares], model.place)
+    return Row([model_cell(model, entry.label), length, prompts, wrong, *shares], model.place)
 
 
 def _count(wrong: Any) -> Cell:
@@ -191,6 +198,31 @@ def _count(wrong: Any) -> Cell:
 
 def _share(share: Any) -> Cell:
     return Cell("", None) if pd.isna(share) else Cell(f"{100 * share:.1f}", share, bar=share)
+
+
+def examples_tables(examples: pd.DataFrame, titles: dict[str, str]) -> list[Table]:
+    """Return a table for each series of ``Report.examples``: a row a length and training."""
+    columns = [Column("Training", is_text=True), *map(Column, ("Length", "Seeds", "Examples", "Ratio"))]
+    return [
+        Table(
+            f"{titles[str(series)]}: training examples to {THRESHOLD:.0%} by {length_unit(rows)}. {EXAMPLES_NOTES}",
+            columns,
+            [_examples_row(entry) for entry in rows.sort_values("length", kind="stable").itertuples()],
+        )
+        for series, rows in examples.groupby("series")
+    ]
+
+
+def _examples_row(entry: Any) -> Row:
+    return Row(
+        [
+            _text_cell(entry.training),
+            Cell(entry.length_name, entry.length),
+            Cell(str(entry.seeds), entry.seeds),
+            Cell(examples_text(entry), None if pd.isna(entry.examples) else entry.examples),
+            Cell(ratio_text(entry), None if pd.isna(entry.ratio) else float(entry.ratio)),
+        ]
+    )
 
 
 def prompts_table(accuracy: pd.DataFrame) -> Table:
@@ -231,7 +263,7 @@ def files_table(accuracy: pd.DataFrame, models: list[Model]) -> Table:
     files = runs.groupby(["label", "file"], as_index=False).agg(
         adapter=("adapter", "first"), date=("date", "max"), tasks=("task_name", "nunique")
     )
-    places = {model.label: model.place for model in models}
+    places = {label: model.place for label, model in by_label(models).items()}
     return Table(
         caption="Result files: the run that wrote each, and how many of its tasks are shown here",
         columns=[

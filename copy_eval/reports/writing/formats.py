@@ -61,6 +61,28 @@ def p_text(p: Any) -> str:
     return "<0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
 
 
+def examples_text(needed: Any) -> str:
+    """Return how many examples a training needed: ``20,000 (10,000 to 30,000)``, or ``not within 80,000``.
+
+    Args:
+        needed: a row of ``sample_efficiency.examples_needed``.
+    """
+    if pd.isna(needed.examples):
+        some = f" ({needed.reached} of {needed.seeds} seeds did)" if needed.reached else ""
+        return f"not within {needed.within:,}{some}"
+    if pd.isna(needed.most):
+        return f"{needed.examples:,} ({needed.fewest:,} to more than {needed.within:,})"
+    spread = f" ({needed.fewest:,} to {needed.most:,})" if needed.fewest < needed.most else ""
+    return f"{needed.examples:,}{spread}"
+
+
+def ratio_text(needed: Any) -> str:
+    """Return ``4.0``, or ``more than 4.0``; ``n/a`` where nothing was reached."""
+    if pd.isna(needed.ratio):
+        return NOT_AVAILABLE
+    return f"more than {needed.ratio:.1f}" if needed.ratio_at_least else f"{needed.ratio:.1f}"
+
+
 def capitalise(text: str) -> str:
     """Return a text as it stands at the beginning of a sentence."""
     return text[:1].upper() + text[1:]
@@ -76,6 +98,15 @@ def human_size(parameters: object) -> str:
             break
         number /= 1000
     return f"{number:.3g}{unit}" if number < 1000 else f"{number:.0f}{unit}"
+
+
+def human_bytes(size: float) -> str:
+    """Write bytes for people, "112 KiB"."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1023.5:
+            return f"{size:.3g} {unit}" if size < 1000 else f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.3g} TiB"
 
 
 _MARKS = re.compile(r"([\\`*\[\]|~$])")

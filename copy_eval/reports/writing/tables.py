@@ -9,8 +9,9 @@ from copy_eval.reports.frames.results import CONTEXT_NOT_CHECKED, unchecked_labe
 from copy_eval.reports.frames.series import describe_prompts, length_names, length_unit
 from copy_eval.reports.report import Report
 from copy_eval.reports.statistics.accuracy import metric_title
+from copy_eval.reports.statistics.sample_efficiency import THRESHOLD
 from copy_eval.reports.statistics.summaries import RANK_RULE, THRESHOLDS, WRONG_KINDS
-from copy_eval.reports.writing.formats import NOT_AVAILABLE, TextTable, effective_text
+from copy_eval.reports.writing.formats import NOT_AVAILABLE, TextTable, effective_text, examples_text, ratio_text
 
 ACCURACY_NOTES = (
     "Area: under the curve, over the lengths in brackets. 90% and 50% up to: the longest length up to which every "
@@ -67,6 +68,34 @@ def wrong_answer_tables(report: Report) -> Iterator[TextTable]:
     """Lay out, for each series of phonebook results, the shares of the kinds of wrong answers."""
     for series, shares in report.wrong_answers.groupby("series"):
         yield _wrong_answers_table(str(series), shares)
+
+
+EXAMPLES_NOTES = (
+    "Examples: those of the first evaluated checkpoint that reaches it, the median of the seeds, and from the fewest "
+    "to the most of them; the true number lies between that checkpoint and the one before. Ratio: to the fewest "
+    "examples of any training at that length."
+)
+
+
+def examples_tables(report: Report) -> Iterator[TextTable]:
+    """Lay out, for each series with learning curves, how many training examples it takes."""
+    for series, needed in report.examples.groupby("series"):
+        yield _examples_table(str(series), needed)
+
+
+def _examples_table(series: str, needed: pd.DataFrame) -> TextTable:
+    rows = list(needed.sort_values("length", kind="stable").itertuples())
+    cells = pd.DataFrame(
+        {
+            "length": [row.length_name for row in rows],
+            "training": [row.training for row in rows],
+            "seeds": [str(row.seeds) for row in rows],
+            "examples": [examples_text(row) for row in rows],
+            "ratio": [ratio_text(row) for row in rows],
+        }
+    )
+    caption = f"{needed['title'].iloc[0]}: training examples to {THRESHOLD:.0%}, by {length_unit(needed)}."
+    return TextTable(f"{series}_examples", caption, cells, (EXAMPLES_NOTES,))
 
 
 def _accuracy_table(series: str, accuracy: pd.DataFrame, leaderboard: pd.DataFrame) -> TextTable:

@@ -1,3 +1,4 @@
+import math
 import re
 
 import pytest
@@ -7,7 +8,7 @@ from copy_eval.reports.charts.rendering import to_spec
 from copy_eval.reports.charts.theme import model_styles
 from copy_eval.reports.report import build_report
 from tests.reports.charts.drawings import draw, fields, marks, texts
-from tests.reports.result_files import write_results
+from tests.reports.result_files import write_results, write_trained
 
 HOSTILE = 'org/{"signal": "x"}.a[0]\\\\ <b onclick="x"> \' datum["z"]'
 
@@ -146,3 +147,59 @@ def test_the_styles_of_a_whole_report_can_be_handed_in(report):
     style = model_styles(report.accuracy)["small"]
     spec = to_spec(draw_accuracy(report.accuracy, dict.fromkeys(report.accuracy["label"].unique(), style)))
     assert set(spec["layer"][0]["encoding"]["color"]["scale"]["range"]) == {style.colour}
+
+
+def trained(tmp_path, lengths=(10, 20), memory=1e6, learned="string_copy"):
+    for seed, score in enumerate((0.5, 0.7)):
+        kept = dict.fromkeys((10, 20, 50), memory)
+        write_trained(tmp_path, {10: 0.9, 20: score, 50: 0.1}, seed=seed, lengths=lengths, memory=kept, learned=learned)
+    return build_report([tmp_path]).lines
+
+
+def test_seeds_are_one_line_whose_band_goes_from_the_lowest_to_the_highest(tmp_path):
+    chart = draw_accuracy(trained(tmp_path))
+    points = marks(chart, "point")
+    assert [point["exact match"] for point in points] == ["90%", "60%", "10%"]
+    assert points[1]["95 % interval"] == "50.0% to 70.0% (range of 2 seeds)"
+    # A title of several lines is one text without the spaces between them.
+    assert "meanoverseedsfromthelowesttothehighest" in "".join(texts(chart)).replace(" ", "")
+
+
+def shade(chart):
+    [layer] = [layer for layer in to_spec(chart)["layer"] if layer["mark"]["type"] == "rect"] or [None]
+    return layer
+
+
+def test_the_lengths_of_the_training_are_shaded(tmp_path):
+    chart = draw_accuracy(trained(tmp_path, lengths=(5, 20)))
+    [rows] = [rows for rows in to_spec(chart)["datasets"].values() if "trained_from" in rows[0]]
+    edge, _ = to_spec(chart)["layer"][1]["encoding"]["x"]["scale"]["domain"]
+    assert 5 < edge < 10
+    assert rows == [{"trained_from": edge, "trained_to": 20}]
+    assert shade(chart) is not None
+    assert "Shaded:thelengthsofthetraining" in "".join(texts(chart)).replace(" ", "")
+
+
+@pytest.mark.parametrize("run", [{"lengths": (1, 5)}, {"learned": "mqar"}])
+def test_a_training_on_lengths_out_of_the_chart_or_on_another_task_shades_nothing(tmp_path, run):
+    assert shade(draw_accuracy(trained(tmp_path, **run))) is None
+
+
+def bound(chart):
+    rows = next(rows for rows in to_spec(chart)["datasets"].values() if "label" in rows[0])
+    return {row["length"]: row["bound"] for row in rows if row.get("bound") is not None}
+
+
+def test_what_the_memory_allows_is_a_line_where_it_is_below_all(tmp_path):
+    chart = draw_accuracy(trained(tmp_path, memory=15.0))  # 120 bits, or 25.5 letters out of 26
+    heights = bound(chart)
+    assert heights[10.0] == heights[20.0] == 1
+    assert heights[50.0] == pytest.approx(2 ** (120 - 50 * math.log2(26)))
+    assert max(length for length, height in heights.items() if height == 1) == pytest.approx(25.5, rel=0.01)
+    assert "Dotted:themostthatthebitsofamodel'smemoryallow" in "".join(texts(chart)).replace(" ", "")
+
+
+def test_a_memory_that_allows_everything_has_no_line(tmp_path):
+    chart = draw_accuracy(trained(tmp_path))
+    assert bound(chart) == {}
+    assert "Dotted" not in " ".join(texts(chart))

@@ -11,7 +11,7 @@ from copy_eval.reports.charts.catalogue import CHARTS
 from copy_eval.reports.report import build_report
 from copy_eval.reports.report_files import render_files
 from tests.reports.charts.drawings import marks
-from tests.reports.result_files import write_results
+from tests.reports.result_files import write_results, write_trained
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_of_many_training_steps_a_file_shows_few_and_always_the_last(results):
 @pytest.mark.parametrize(
     ("name", "task", "problem"),
     [
-        ("heat_map", None, "no chart is called 'heat_map'; there are accuracy, emergence, depth"),
+        ("heat_map", None, "no chart is called 'heat_map'; there are accuracy, learning, memory, emergence, depth"),
         (
             "accuracy",
             None,
@@ -86,11 +86,13 @@ def test_a_task_in_two_versions_is_named_by_its_series(tmp_path):
 
 
 def test_the_rows_behind_every_chart_stand_in_a_csv_beside_it(results):
+    for step in (1000, 2000, 5000):
+        write_trained(results, {10: 0.5}, step=step, task="squad_by_length", memory={10: 40.0})
     report = build_report([results])
     files = render_files(report)
     for kind in CHARTS:
-        table = pd.read_csv(pd.io.common.BytesIO(files[kind.table]), float_precision="round_trip")
         for series, rows in kind.of_series(report).items():
+            table = pd.read_csv(pd.io.common.BytesIO(files[kind.table]), float_precision="round_trip")
             assert f"{kind.prefix}{series}.png" in files
             written = table[table["series"] == series]
             key = ["label", "length", "accuracy", "low", "high", "n"]

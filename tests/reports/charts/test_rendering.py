@@ -7,17 +7,21 @@ from copy_eval.reports.charts.catalogue import CHARTS
 from copy_eval.reports.charts.rendering import drawable, javascript, to_files, to_spec
 from copy_eval.reports.charts.theme import FONT
 from copy_eval.reports.report import build_report
-from tests.reports.result_files import write_results
+from tests.reports.result_files import write_results, write_trained
 
 
 @pytest.fixture
 def report(tmp_path):
-    """Of two models with names in Chinese, each at three training steps."""
+    """Of two models with names in Chinese, each at three training steps, and two seeds of one that we trained."""
     for place, model in enumerate(("组织/模型", "組織/模型")):
         for step in (1, 2, 3):
             write_results(
                 tmp_path, {10: 0.5, 20: 0.1}, model=model, date=float(10 * place + step), log_samples=True,
                 model_revision=f"step{step}",
+            )  # fmt: skip
+            write_trained(
+                tmp_path, {10: 0.5, 20: 0.1}, "模型", seed=place, step=step, task="phonebook_copy",
+                learned="phonebook_copy", memory={10: 20.0, 20: 20.0}, date=float(10 * place + step),
             )  # fmt: skip
     return build_report([tmp_path])
 

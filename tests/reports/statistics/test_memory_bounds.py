@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from copy_eval.reports.report import build_report
 from copy_eval.reports.statistics.memory_bounds import (
+    bound_curves,
     copying_accuracy_bound,
     lookup_accuracy_bound,
     memory_for_half,
 )
+from tests.reports.result_files import write_trained
 
 LETTERS = 3
 STRINGS = list(product(range(LETTERS), repeat=3))
@@ -68,3 +71,33 @@ def test_a_memory_of_half_a_phonebook_may_answer_half_of_the_questions_although_
 def test_more_memory_never_lowers_a_bound(memory: float, more: float, asked: float) -> None:
     assert copying_accuracy_bound(memory, 500) <= copying_accuracy_bound(memory + more, 500)
     assert lookup_accuracy_bound(memory, 500, asked) <= lookup_accuracy_bound(memory + more, 500, asked) + 1e-12
+
+
+def memory_of(folder, task, **run):
+    write_trained(folder, {10: 0.5, 40: 0.5}, task=task, **run)
+    return build_report([folder]).memory.set_index("length")
+
+
+def test_a_copy_is_bounded_by_theorem_2_7_and_a_lookup_by_fano(tmp_path):
+    memory = {10: 20.0, 40: 20.0}
+    copied = memory_of(tmp_path / "copy", "string_copy", memory=memory)
+    asked = memory_of(tmp_path / "lookup", "phonebook_copy", memory=memory)
+    letter, number = math.log2(26), math.log2(4e9)
+    assert copied.loc[40, "memory_bits"] == 160
+    assert copied.loc[40, "material_bits"] == copied.loc[40, "asked_bits"] == pytest.approx(40 * letter)
+    assert copied["bound"].tolist() == pytest.approx([1.0, copying_accuracy_bound(160, 40 * letter)])
+    assert asked.loc[40, "bound"] == pytest.approx(lookup_accuracy_bound(160, 40 * number, number))
+
+
+def test_what_a_task_does_not_say_is_missing_and_so_is_a_model_that_says_nothing(tmp_path):
+    found = memory_of(tmp_path / "squad", "squad_by_length", memory={10: 20.0, 40: 20.0})
+    assert found["memory_bits"].tolist() == [160, 160]
+    assert found[["material_bits", "asked_bits", "bound"]].isna().all(axis=None)
+    assert memory_of(tmp_path / "silent", "string_copy").empty
+
+
+def test_between_lengths_the_bound_is_that_of_the_material_there(tmp_path):
+    write_trained(tmp_path, {10: 0.5, 40: 0.5}, memory={10: 15.0, 40: 15.0})
+    curves = bound_curves(build_report([tmp_path]).accuracy, linear=False)
+    expected = [copying_accuracy_bound(120, length * math.log2(26)) for length in curves["length"]]
+    assert curves["bound"].tolist() == pytest.approx(expected)

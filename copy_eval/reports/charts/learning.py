@@ -1,0 +1,97 @@
+"""Accuracy against training examples: a panel for each length, a line for each training, averaged over its seeds."""
+
+from collections.abc import Mapping
+
+import altair as alt
+import pandas as pd
+
+from copy_eval.reports.charts.emergence import step_scale
+from copy_eval.reports.charts.theme import (
+    HEIGHT,
+    WIDTH,
+    Drawing,
+    Style,
+    accuracy_axis,
+    chart_title,
+    describe_means,
+    interval_texts,
+    line_legend,
+    model_styles,
+    tooltips,
+)
+from copy_eval.reports.frames.results import shorten
+from copy_eval.reports.frames.series import (
+    describe_prompts,
+    length_names,
+    length_unit,
+    trajectories,
+    trajectory_names,
+)
+from copy_eval.reports.statistics.accuracy import metric_title
+from copy_eval.reports.statistics.sample_efficiency import THRESHOLD
+
+_ABREAST = 2
+
+
+def draw_learning(lines: pd.DataFrame) -> Drawing:
+    """Draw accuracy against training examples, with a band from the lowest to the highest seed.
+
+    Args:
+        lines: rows of one series, as ``sample_efficiency.learning_curves`` returns them.
+    """
+    names = trajectory_names(lines)
+    short = shorten(names.values())
+    keys = trajectories(lines)
+    lines = lines.assign(training=keys.map(names).map(short))
+    # A training looks as its last checkpoint would beside those of the others.
+    last = lines.sort_values("step", kind="stable").drop_duplicates("training", keep="last")
+    of_label = model_styles(last)
+    styles = {training: of_label[label] for training, label in zip(last["training"], last["label"], strict=True)}
+    in_order = {training: styles[training] for training in lines["training"].unique()}
+    examples = step_scale(lines["step"])
+    title = lines["title"].iloc[0]
+    about = f"{describe_prompts(lines)}, bands are 95 % intervals{describe_means(lines)}. Dashed: {THRESHOLD:.0%}"
+    panels = {
+        name: _draw_panel(lines[lines["length"] == length], in_order, examples)
+        for length, name in length_names(lines).items()
+    }
+    unit = length_unit(lines)
+    if len(panels) == 1:
+        [(name, panel)] = panels.items()
+        return panel.properties(title=chart_title(f"{title}: {name} {unit}", about))
+    named = [panel.properties(title=alt.TitleParams(f"{name} {unit}", fontSize=11)) for name, panel in panels.items()]
+    return alt.concat(*named, columns=_ABREAST, title=chart_title(title, about), spacing=30)
+
+
+def _draw_panel(rows: pd.DataFrame, styles: Mapping[str, Style], examples: alt.Scale) -> Drawing:
+    unit, metric = length_unit(rows), metric_title(rows["metric"].iloc[0])
+    frame = rows[["label", "training", "step", "length", "accuracy", "low", "high", "n"]].assign(
+        bucket=rows["length"].map(length_names(rows)),
+        interval=interval_texts(rows),
+        dashes=rows["training"].map(lambda training: styles[training].pattern),
+        marker=rows["training"].map(lambda training: styles[training].marker),
+    )
+    x = alt.X(
+        "step:Q",
+        title="training examples",
+        scale=examples,
+        axis=alt.Axis(
+            values=sorted(rows["step"].unique().tolist()),
+            labelExpr="format(datum.value, '~s')",  # 1000 is 1k
+            labelFlush=False,
+            labelOverlap="greedy",
+            labelSeparation=4,
+        ),
+    )
+    colours = alt.Scale(domain=list(styles), range=[style.colour for style in styles.values()])
+    colour = alt.Color("training:N", title=None, scale=colours, legend=line_legend(list(styles.values())))
+    about = [*tooltips(unit, metric), alt.Tooltip("step:Q", title="training examples", format=",")]
+    base = alt.Chart().encode(x=x, y=alt.Y("accuracy:Q", **accuracy_axis(metric)), color=colour)
+    layers = (
+        alt.Chart().mark_rule(color="#8a8f96", strokeDash=[4, 4]).encode(y=alt.datum(THRESHOLD)),
+        base.mark_area(opacity=min(0.16, 0.9 / len(styles))).encode(y="low:Q", y2="high:Q"),
+        base.mark_line(strokeWidth=2).encode(strokeDash=alt.StrokeDash("dashes:N", scale=None)),
+        base.mark_point(filled=True, size=40, opacity=1).encode(shape=alt.Shape("marker:N", scale=None), tooltip=about),
+    )
+    scored = alt.layer(*layers, data=frame).transform_filter("isValid(datum.accuracy)")
+    return scored.properties(width=WIDTH, height=HEIGHT)

@@ -1,0 +1,66 @@
+import pytest
+
+from copy_eval.reports.frames.seeds import average_seeds, line_labels
+from copy_eval.reports.report import build_report
+from tests.reports.result_files import write_results, write_trained
+
+
+def lines(folder):
+    return build_report([folder]).lines
+
+
+def test_seeds_of_one_training_are_their_mean_from_the_lowest_to_the_highest(tmp_path):
+    for seed, score in enumerate((0.2, 0.6, 0.7)):
+        write_trained(tmp_path, {10: score, 20: score / 2}, seed=seed)
+    short, _ = lines(tmp_path).itertuples()
+    assert short.label == "rope (3 seeds)@step1000"
+    assert (short.accuracy, short.low, short.high, short.seeds) == (pytest.approx(0.5), 0.2, 0.7, 3)
+
+
+def test_other_models_and_a_single_seed_stay_as_they_are(tmp_path):
+    write_trained(tmp_path, {10: 0.2})
+    write_results(tmp_path, {10: 0.4}, model="org/one", task="string_copy")
+    accuracy = build_report([tmp_path]).accuracy
+    found = average_seeds(accuracy)
+    assert found.drop(columns="seeds").equals(accuracy)
+    assert found["seeds"].isna().all()
+    assert line_labels(accuracy).tolist() == accuracy["label"].tolist()
+
+
+def test_steps_and_lengths_and_trainings_are_not_mixed(tmp_path):
+    for seed in (0, 1):
+        write_trained(tmp_path, {10: 0.2, 20: 0.1}, seed=seed, step=1000)
+        write_trained(tmp_path, {10: 0.8}, seed=seed, step=2000, date=2.0)
+        write_trained(tmp_path, {10: 0.4}, architecture="mamba", seed=seed)
+    found = {(row.label, row.length): row.accuracy for row in lines(tmp_path).itertuples()}
+    assert found == {
+        ("rope (2 seeds)@step1000", 10): 0.2,
+        ("rope (2 seeds)@step1000", 20): 0.1,
+        ("rope (2 seeds)@step2000", 10): 0.8,
+        ("mamba (2 seeds)@step1000", 10): 0.4,
+    }
+
+
+def test_one_architecture_trained_in_two_ways_has_two_names(tmp_path):
+    for place, lengths in enumerate([(10, 20), (10, 50)]):
+        for seed in (0, 1):
+            write_trained(tmp_path, {10: 0.5}, seed=seed + 2 * place, lengths=lengths)
+    assert sorted(lines(tmp_path)["label"]) == [
+        "rope (lengths=[10, 20], 2 seeds)@step1000",
+        "rope (lengths=[10, 50], 2 seeds)@step1000",
+    ]
+
+
+def test_a_seed_over_the_context_leaves_no_mean(tmp_path):
+    write_trained(tmp_path, {10: 0.5}, seed=0)
+    write_trained(tmp_path, {10: "over context"}, seed=1)
+    found = lines(tmp_path)
+    assert found["over_context"].tolist() == [True]
+    assert found[["accuracy", "low", "high"]].isna().all(axis=None)
+
+
+def test_a_model_that_is_called_like_a_mean_keeps_its_name(tmp_path):
+    for seed in (0, 1):
+        write_trained(tmp_path, {10: 0.5}, seed=seed)
+    write_results(tmp_path, {10: 0.1}, model="rope (2 seeds)", task="string_copy")
+    assert set(lines(tmp_path)["label"]) == {"rope (2 seeds)", "rope (2 seeds)_@step1000"}

@@ -31,12 +31,20 @@ from tabulate import tabulate
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel
 
 import copy_eval
+from benchmarks.decoding import open_ours
 from copy_eval.packaged import PACKAGED
 from copy_eval.verification.comparing import Verification
 from copy_eval.verification.logged import verify_logged
 
 CHECKPOINT = PACKAGED / "tiny-pythia"
-TASKS = ("phonebook_copy_10", "phonebook_copy_80", "phonebook_reversed_20", "string_copy_50", "ngram_suffix_100", "mqar_16")
+TASKS = (
+    "phonebook_copy_40",
+    "phonebook_reversed_20",
+    "string_copy_50",
+    "string_copy_100",
+    "ngram_suffix_100",
+    "mqar_16",
+)
 _NGRAM, _DRAFT = 2, 6
 """Tokens that must come again for a draft, and tokens of a draft."""
 
@@ -117,7 +125,11 @@ class Engine:
         return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(draft, choices, strict=False)))
 
     def forget(self, length: int) -> None:
-        self._cache.crop(length)
+        self._keep(length)
+
+    def _keep(self, length: int) -> None:
+        if (extra := self._cache.get_seq_length() - length) > 0:
+            self._cache.crop(-extra)
 
     def _decode(self, rows: list[list[int]], most: int, stops: Sequence[str]) -> list[list[int]]:
         """Decode a batch, padded on the left; rows that have ended go on until all have."""
@@ -148,7 +160,7 @@ class Engine:
         if shared == 0:
             self._cache = DynamicCache()
         else:
-            self._cache.crop(shared)
+            self._keep(shared)
         answer: list[int] = []
         new, draft = row[shared:], find_draft(row)
         while True:
@@ -200,13 +212,6 @@ class PaddingIsAttendedTo(Engine):
 
     def mask(self, attended):
         return torch.ones_like(attended)
-
-
-class PaddingHasPositions(Engine):
-    """counts padding as positions"""
-
-    def positions(self, attended):
-        return torch.arange(attended.shape[1]).expand(attended.shape)
 
 
 class StaleCache(Engine):
@@ -322,6 +327,7 @@ class Samples(Engine):
     """draws tokens at random"""
 
     def choose(self, logits, texts):
+        torch.manual_seed(sum(map(len, texts)))
         return torch.multinomial(logits.softmax(-1), 1)[:, 0].tolist()
 
 
@@ -392,12 +398,13 @@ class Bench:
 
     def __init__(self, folder: Path, num_samples: int) -> None:
         self._folder, self._num_samples, self._runs = folder, num_samples, 0
+        self._model = open_ours("tiny-pythia", "cpu")
 
     def verify(self, engine: Engine, settings: Settings) -> Verification:
         """Serve an engine, ask it through lm-eval, and verify its answers."""
         reference = self._folder / f"reference-{settings.data_seed}"
         if not reference.exists():
-            given = {"pretrained": "tiny-pythia", "device": "cpu", "draft": False}
+            given = {"pretrained": "tiny-pythia", "device": "cpu"}
             log_answers("pythia", given, reference, settings.data_seed, 1, self._num_samples)
         self._runs += 1
         out = self._folder / f"engine-{self._runs}"
@@ -407,7 +414,7 @@ class Bench:
                 "tokenizer_backend": "huggingface", "max_length": 3072,
             }  # fmt: skip
             log_answers("local-completions", given, out, settings.data_seed, settings.batch_size, self._num_samples)
-        return verify_logged(reference, out, judge=None)
+        return verify_logged(reference, out, self._model)
 
 
 def clean_settings(count: int) -> list[Settings]:

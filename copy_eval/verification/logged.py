@@ -9,12 +9,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from copy_eval.errors import UserError
 from copy_eval.over_context import OVER_CONTEXT, is_over_context
-from copy_eval.reports.frames.result_files import keep_printable
-from copy_eval.verification.comparing import Answers, Judge, Request, Verification, compare
+from copy_eval.reports.frames.result_files import counted, keep_printable
+from copy_eval.verification.comparing import Answers, Comparison, Judge, Request, Verification, compare
+
+if TYPE_CHECKING:
+    from lm_eval.models.huggingface import HFLM
 
 _MOST = 256
 """Tokens of an answer where a task sets no limit, as in lm-eval."""
@@ -33,18 +36,18 @@ class LoggedAnswer:
     """At random, so that it need not come again."""
 
 
-def verify_logged(reference: Path, engine: Path, judge: Judge | None = None) -> Verification:
+def verify_logged(reference: Path, engine: Path, model: "HFLM | None" = None) -> Verification:
     """Compare the answers of an engine with those of a reference, task by task, where both were asked the same.
 
     Args:
         reference: a folder with files of samples, of one model.
         engine: another.
-        judge: tells ties from divergences; without it each difference counts as a divergence.
+        model: tells ties from divergences by its logits; without it each difference counts as a divergence.
 
     Raises:
         UserError: if a folder has no such files, holds several models, or was asked nothing that the other was.
     """
-    theirs = {key: answer for key, answer in _by_request(read_logged(engine))}
+    theirs = dict(_by_request(read_logged(engine)))
     pairs: dict[str, list[tuple[LoggedAnswer, LoggedAnswer]]] = defaultdict(list)
     alone = refused = drawn = 0
     for key, answer in _by_request(read_logged(reference)):
@@ -58,14 +61,17 @@ def verify_logged(reference: Path, engine: Path, judge: Judge | None = None) -> 
         else:
             pairs[answer.task].append((answer, other))
     notes = [
-        _note(alone, f"only {reference} has"),
-        _note(len(theirs), f"only {engine} has"),
-        _note(refused, "do not fit the context of one of the two"),
-        _note(drawn, "were answered at random"),
+        _note(alone, f"asked of {reference} alone"),
+        _note(len(theirs), f"asked of {engine} alone"),
+        _note(refused, "over the context of one of the two"),
+        _note(drawn, "answered at random"),
     ]
     if not pairs:
         reasons = "; ".join(note for note in notes if note)
         raise UserError(f"{reference} and {engine} have no answers to the same prompts ({reasons})")
+    judge = (
+        None if model is None else _judge_with(model, [answer for of_task in pairs.values() for answer, _ in of_task])
+    )
     comparisons = tuple(_compare(task, of_task, judge) for task, of_task in pairs.items())
     if judge is None and any(comparison.differences for comparison in comparisons):
         notes.append(
@@ -75,7 +81,15 @@ def verify_logged(reference: Path, engine: Path, judge: Judge | None = None) -> 
     return Verification(f"{engine} against {reference}", comparisons, tuple(note for note in notes if note))
 
 
-def _compare(task: str, pairs: Sequence[tuple[LoggedAnswer, LoggedAnswer]], judge: Judge | None) -> Any:
+def _judge_with(model: "HFLM", references: Sequence[LoggedAnswer]) -> Judge:
+    from copy_eval.verification.judging import ModelJudge
+
+    return ModelJudge(
+        model, [answer.request for answer in references], Answers("reference", [answer.text for answer in references])
+    )
+
+
+def _compare(task: str, pairs: Sequence[tuple[LoggedAnswer, LoggedAnswer]], judge: Judge | None) -> Comparison:
     references, others = zip(*pairs, strict=True)
     requests = [answer.request for answer in references]
     reference = Answers("reference", [answer.text for answer in references])
@@ -83,7 +97,7 @@ def _compare(task: str, pairs: Sequence[tuple[LoggedAnswer, LoggedAnswer]], judg
 
 
 def _note(count: int, what: str) -> str:
-    return f"left out: {count} prompts that {what}" if count else ""
+    return f"left out: {counted(count, 'prompt')} {what}" if count else ""
 
 
 def _by_request(answers: Iterable[LoggedAnswer]) -> Iterator[tuple[tuple[Any, ...], LoggedAnswer]]:
@@ -106,7 +120,9 @@ def read_logged(folder: Path) -> list[LoggedAnswer]:
     """
     files = sorted(folder.rglob("samples_*.jsonl"), key=lambda file: file.name)
     if not files:
-        raise UserError(f"{folder} has no samples_*.jsonl: lm_eval writes them with --log_samples, copy-eval run always")
+        raise UserError(
+            f"{folder} has no samples_*.jsonl: lm_eval writes them with --log_samples, copy-eval run always"
+        )
     folders = sorted({str(file.parent) for file in files})
     if len(folders) > 1:
         raise UserError(f"{folder} holds the answers of several models: name one of {', '.join(folders)}")

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -288,14 +288,23 @@ class _LoadedModel:
         }
 
     def _describe_surroundings(self) -> dict[str, Any]:
-        """Return the versions and the tokenizer, gathered once: lm-eval runs some ten programs."""
+        """Return the versions and the tokenizer, gathered once."""
         if not self._surroundings:
-            from lm_eval.loggers.utils import add_env_info, add_tokenizer_info
+            from lm_eval.loggers.utils import add_tokenizer_info
 
-            self._surroundings["git_hash"] = _git_hash()
-            add_env_info(self._surroundings)
+            self._surroundings |= _environment()
             add_tokenizer_info(self._surroundings, self._lm)
         return self._surroundings
+
+
+@cache
+def _environment() -> dict[str, Any]:
+    """Return what lm-eval notes of this machine, once for all models: it runs some ten programs."""
+    from lm_eval.loggers.utils import add_env_info
+
+    environment: dict[str, Any] = {"git_hash": _git_hash()}
+    add_env_info(environment)
+    return environment
 
 
 def _git_hash() -> str | None:

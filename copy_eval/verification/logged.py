@@ -69,9 +69,7 @@ def verify_logged(reference: Path, engine: Path, model: "HFLM | None" = None) ->
     if not pairs:
         reasons = "; ".join(note for note in notes if note)
         raise UserError(f"{reference} and {engine} have no answers to the same prompts ({reasons})")
-    judge = (
-        None if model is None else _judge_with(model, [answer for of_task in pairs.values() for answer, _ in of_task])
-    )
+    judge = None if model is None else _judge_with(model)
     comparisons = tuple(_compare(task, of_task, judge) for task, of_task in pairs.items())
     if judge is None and any(comparison.differences for comparison in comparisons):
         notes.append(
@@ -81,12 +79,10 @@ def verify_logged(reference: Path, engine: Path, model: "HFLM | None" = None) ->
     return Verification(f"{engine} against {reference}", comparisons, tuple(note for note in notes if note))
 
 
-def _judge_with(model: "HFLM", references: Sequence[LoggedAnswer]) -> Judge:
+def _judge_with(model: "HFLM") -> Judge:
     from copy_eval.verification.judging import ModelJudge
 
-    return ModelJudge(
-        model, [answer.request for answer in references], Answers("reference", [answer.text for answer in references])
-    )
+    return ModelJudge(model)
 
 
 def _compare(task: str, pairs: Sequence[tuple[LoggedAnswer, LoggedAnswer]], judge: Judge | None) -> Comparison:
@@ -134,18 +130,17 @@ def _task_of(file: Path) -> str:
     return file.stem.removeprefix("samples_").rpartition("_")[0]
 
 
-def _read_file(task: str, file: Path) -> Iterator[LoggedAnswer]:
-    number = 0
+def _read_file(task: str, file: Path) -> list[LoggedAnswer]:
+    found: list[LoggedAnswer | None] = []
     try:
         with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                answer = _read_sample(task, json.loads(line))
-                if answer is not None:
-                    yield answer
+            for line in lines:
+                found.append(_read_sample(task, json.loads(line)))  # noqa: PERF401 - an error names its line
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from error
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise UserError(f"{file}, line {number}: not a sample as lm-eval logs it ({error!r:.100})") from error
+        raise UserError(f"{file}, line {len(found) + 1}: not a sample as lm-eval logs it ({error!r:.100})") from error
+    return [answer for answer in found if answer is not None]
 
 
 def _read_sample(task: str, sample: Mapping[str, Any]) -> LoggedAnswer | None:

@@ -131,5 +131,5 @@ def test_a_folder_without_samples_or_with_several_models_is_refused(tmp_path: Pa
         read_logged(tmp_path / "empty")
     log(tmp_path / "two" / "a", [" 1"])
     log(tmp_path / "two" / "b", [" 1"])
-    with pytest.raises(UserError, match="several models: name one of .*two/a, .*two/b"):
+    with pytest.raises(UserError, match=r"several models: name one of .*two/a, .*two/b"):
         read_logged(tmp_path / "two")

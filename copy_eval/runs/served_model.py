@@ -122,7 +122,8 @@ class ServedModel:
                 answers[place] = refusal
             elif (key := self._key(prompt, gen_kwargs)) in kept:
                 answers[place] = kept[key]
-        self._count(len(answers))
+        if answers:
+            self._count(len(answers))
         asked = [place for place in range(len(requests)) if place not in answers]
         if asked:
             with self._errors_in_words():

@@ -71,7 +71,7 @@ def test_a_server_that_dies_is_one_line_and_the_same_command_goes_on(tmp_path, c
     assert "phonebook_copy_10  1.000  (4 prompts" in capfd.readouterr().err
 
 
-def test_an_argument_without_a_value_is_told(tmp_path, capsys):
+def test_an_argument_without_a_value_is_told(capsys):
     assert main(["run", *TINY, "--tasks", "phonebook_copy_10", "--model-args", "max_length", "--out", "out"]) == 2
     assert capsys.readouterr().err.strip().endswith("--model-args max_length: write KEY=VALUE")
 

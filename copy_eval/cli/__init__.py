@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from copy_eval import __version__
-from copy_eval.cli import compare, doctor, gate, report, run, train
+from copy_eval.cli import compare, doctor, gate, report, run, train, verify
 from copy_eval.errors import UserError
 
 
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.add_parser(subcommands)
     run.add_parser(subcommands)
     train.add_parser(subcommands)
+    verify.add_parser(subcommands)
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)

@@ -4,6 +4,7 @@ import json
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -122,6 +123,44 @@ class ExactLM(CheckedLM):
         """
         return self._max_length or stated_context(self.config, self.tokenizer)
 
+    @property
+    def kernels(self) -> str | None:
+        """The package whose kernels run the model, with its version; None where they are transformers' own."""
+        return None
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether prompts may share a batch."""
+        return self._batched
+
+    @property
+    def takes_drafts(self) -> bool:
+        """Whether answers are drafted."""
+        return self._trust is not None
+
+    @property
+    def shares_prefixes(self) -> bool:
+        """Whether what prompts share at their beginning is taken in once."""
+        return self._shares_prefixes
+
+    @contextmanager
+    def restricted_to(self, rows: int, drafts: bool, prefixes: bool) -> Iterator[None]:
+        """Let answers be made in one of the ways that must not change them.
+
+        Args:
+            rows: prompts in a batch at most.
+            drafts: whether to draft answers, if the model takes drafts.
+            prefixes: whether to take in once what prompts share, if the model can.
+        """
+        before: tuple[Any, ...] = (self.batch_size, self._trust, self._shares_prefixes)
+        self.batch_size_per_gpu = rows
+        self._trust = self._new_trust() if drafts and self.takes_drafts else None
+        self._shares_prefixes = prefixes and self.shares_prefixes
+        try:
+            yield
+        finally:
+            self.batch_size_per_gpu, self._trust, self._shares_prefixes = before
+
     def get_model_info(self) -> dict[str, Any]:
         """Return what lm-eval logs of the model, its architecture, what the weights are, and what ran them here."""
         return super().get_model_info() | {
@@ -133,8 +172,8 @@ class ExactLM(CheckedLM):
                 "adapter": self.adapter,
                 "version": __version__,
                 "context_length": self.context_length,
-                "batched": self._batched,
-                "drafted": self._trust is not None,
+                "batched": self.takes_batches,
+                "drafted": self.takes_drafts,
             },
         }
 

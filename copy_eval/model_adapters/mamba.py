@@ -73,12 +73,16 @@ class MambaLM(ExactLM):
         """``max_length=`` where it is given: a state has no positions to run out of."""
         return self._max_length or None
 
+    @property
+    def kernels(self) -> str | None:
+        """mamba-ssm with its version; None for transformers' Mamba."""
+        return f"mamba-ssm {importlib.metadata.version('mamba-ssm')}" if self._kernels else None
+
     def get_model_info(self) -> dict[str, Any]:
         """Return what lm-eval logs of the model, and the kernels that ran it (None for transformers' Mamba)."""
         info = super().get_model_info()
-        info["copy_eval"]["kernels"] = None
+        info["copy_eval"]["kernels"] = self.kernels
         if self._kernels:
-            info["copy_eval"]["kernels"] = f"mamba-ssm {importlib.metadata.version('mamba-ssm')}"
             info["model_dtype"] = next(self.model.parameters()).dtype  # mamba-ssm's model has no such attribute
         return info
 

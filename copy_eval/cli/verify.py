@@ -1,0 +1,108 @@
+"""``copy-eval verify``: says whether every way of running a model gives the answers that the model gives by itself."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from copy_eval.errors import UserError
+
+if TYPE_CHECKING:
+    from copy_eval.model_adapters.adapter import ExactLM
+
+_DESCRIPTION = """
+Take a small, fixed set of prompts through every way in which this machine can run a model, and compare the answers with
+those of the plainest: one prompt at a time, without drafts and without shared prefixes. The ways are a batch, drafts,
+shared prefixes, all three together, lm-eval's hf, transformers' Mamba beside the kernels of mamba-ssm, and bfloat16.
+
+Where an answer differs, a pass of the model over the whole text tells a tie, where rounding decides between choices
+that are equally good, from a real divergence.
+"""
+_EPILOG = """
+exit codes: 0 all answers are equal but for ties, 1 a way diverged, 2 it could not be run
+
+examples:
+  copy-eval verify --model mamba_ssm --pretrained tiny-mamba
+  copy-eval verify --model copy_hf --pretrained EleutherAI/pythia-410m --dtype float16 --junit verify.xml
+"""
+
+
+def add_parser(subcommands: Any) -> None:
+    """Add the subcommand."""
+    parser = subcommands.add_parser(
+        "verify",
+        help="check that batches, drafts and kernels leave a model's answers as they are",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--model", metavar="ADAPTER", help="copy_hf (pythia) or mamba_ssm")
+    parser.add_argument("--pretrained", metavar="NAME", help="hub id, folder, or packaged checkpoint")
+    parser.add_argument("--revision", metavar="NAME", help="of the hub repository")
+    parser.add_argument("--dtype", help="of the weights, such as float16")
+    parser.add_argument("--batch-size", "--batch_size", type=int, default=8, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--model-args", "--model_args", default="", metavar="KEY=VALUE,...", help="further arguments of the adapter"
+    )
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="of what is printed")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write a test case for each way as JUnit XML")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Verify, print the outcome, and return the exit code."""
+    load = _Loader(options)
+    # torch and lm-eval take seconds to import: only what is well asked for pays for them.
+    from copy_eval.reports.writing.files import write_files
+    from copy_eval.verification.ways import verify_model
+    from copy_eval.verification.writing import to_json, to_junit, to_terminal
+
+    start = time.monotonic()
+
+    def tell(way: str) -> None:
+        print(f"[{time.monotonic() - start:5.1f} s] {way}", file=sys.stderr, flush=True)
+
+    verification = verify_model(load, options.batch_size, tell)
+    print(to_json(verification) if options.format == "json" else to_terminal(verification), end="")
+    if options.junit:
+        write_files(options.junit.parent, {options.junit.name: to_junit(verification).encode()})
+    return verification.exit_code
+
+
+class _Loader:
+    """Loads the model that the options name."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        """Read the options.
+
+        Raises:
+            UserError: if they name no model that can be verified.
+        """
+        from lm_eval.utils import simple_parse_args_string
+
+        from copy_eval.adapter_names import MODELS
+        from copy_eval.runs.model_entries import read_models
+        from copy_eval.runs.yaml_values import Source
+
+        missing = [f"--{name}" for name in ("model", "pretrained") if getattr(options, name) is None]
+        if missing:
+            raise UserError(f"say what to verify: {' and '.join(missing)} missing")
+        if options.model not in MODELS:
+            raise UserError(f"--model {options.model}: the ways of {', '.join(MODELS)} can be verified here")
+        if options.batch_size < 2:
+            raise UserError(f"--batch-size {options.batch_size}: a batch has at least 2 prompts")
+        given = {"adapter": options.model, "pretrained": options.pretrained, "revision": options.revision}
+        given |= {"dtype": options.dtype, "model_args": simple_parse_args_string(options.model_args)}
+        self._entry = read_models([{key: value for key, value in given.items() if value}], Source())[0]
+
+    def __call__(self, **others: Any) -> "ExactLM":
+        """Load it, with some arguments instead of its own or beside them."""
+        import copy_eval
+
+        copy_eval.register()
+        from lm_eval.api.registry import get_model
+
+        arguments = self._entry.arguments(self._entry.revisions[0]) | others
+        model: ExactLM = get_model(self._entry.adapter).create_from_arg_obj(arguments)
+        return model

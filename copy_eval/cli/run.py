@@ -74,12 +74,7 @@ def add_parser(subcommands: Any) -> None:
     model.add_argument("--dtype", help="of the weights, such as bfloat16")
     model.add_argument("--batch-size", "--batch_size", metavar="N", help="prompts at once, or auto (default: 1)")
     model.add_argument(
-        "--model-args",
-        "--model_args",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="further arguments of the adapter, such as max_length=2048",
+        "--model-args", "--model_args", default="", metavar="KEY=VALUE,...", help="further arguments of the adapter"
     )
     model.add_argument("--tasks", metavar="NAMES", help="tasks and groups, separated by commas")
     parser.set_defaults(run=run)
@@ -135,12 +130,12 @@ def _way_of_evaluating(address: str | None) -> "EvaluateAll":
 
 
 def _read_suite(options: argparse.Namespace) -> "Suite":
-    import yaml
+    from lm_eval.utils import simple_parse_args_string
 
     from copy_eval.runs.suite import load_suite, suite_of_options
 
-    settings = dict(_read_pair(pair, "--settings") for pair in options.settings)
-    model_args = dict(_read_pair(pair, "--model-args") for pair in options.model_args)
+    settings = dict(_read_pair(pair) for pair in options.settings)
+    model_args = simple_parse_args_string(options.model_args)
     model = {
         "adapter": options.model,
         "pretrained": options.pretrained,
@@ -148,7 +143,7 @@ def _read_suite(options: argparse.Namespace) -> "Suite":
         "revision": options.revision,
         "dtype": options.dtype,
         "batch_size": options.batch_size,
-        "model_args": {key: yaml.safe_load(value) for key, value in model_args.items()} or None,
+        "model_args": model_args or None,
     }
     given = {key: value for key, value in model.items() if value is not None}
     if options.suite is not None:
@@ -162,8 +157,8 @@ def _read_suite(options: argparse.Namespace) -> "Suite":
     return suite_of_options(given, tasks, settings, options.include_path)
 
 
-def _read_pair(pair: str, option: str) -> tuple[str, str]:
+def _read_pair(pair: str) -> tuple[str, str]:
     key, equals, value = pair.partition("=")
     if not equals:
-        raise UserError(f"{option} {pair}: write KEY=VALUE")
+        raise UserError(f"--settings {pair}: write KEY=VALUE")
     return key, value

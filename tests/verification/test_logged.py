@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from copy_eval.cli import main
 from copy_eval.errors import UserError
 from copy_eval.over_context import OVER_CONTEXT, refuse_over_context
 from copy_eval.verification.comparing import UNJUDGED
@@ -133,3 +134,40 @@ def test_a_folder_without_samples_or_with_several_models_is_refused(tmp_path: Pa
     log(tmp_path / "two" / "b", [" 1"])
     with pytest.raises(UserError, match=r"several models: name one of .*two/a, .*two/b"):
         read_logged(tmp_path / "two")
+
+
+BOOK = "Ann Lee: 8123456789\nBob Ray: 7098765432\nEve Fox: 6012345678\n\nAnn Lee: 8123456789\n\nBob Ray:"
+JUDGE = ["--model", "pythia", "--pretrained", "tiny-pythia", "--dtype", "float32"]
+
+
+@pytest.mark.parametrize(
+    ("said", "judged", "code"),
+    [
+        (" 7098765432", False, 0),
+        (" 7098765432\n", False, 0),
+        (" 7098765433", False, 1),
+        (" 7098765433", True, 1),
+        (" 709876543", True, 1),
+        (" 7098765432\n\nAnn", True, 1),
+    ],
+    ids=["equal", "with its stop sequence", "unjudged", "wrong", "cut", "goes on"],
+)
+def test_the_command_says_what_differs_and_its_exit_code_is_the_verdict(
+    said: str, judged: bool, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"prompts": [BOOK], "gen_kwargs": GREEDY | {"max_gen_toks": 32}}
+    folders = [str(log(tmp_path / name, [text], **given)) for name, text in (("a", " 7098765432"), ("b", said))]
+    junit = tmp_path / "verify.xml"
+    arguments = ["verify", *folders, *(JUDGE if judged else []), "--format", "json", "--junit", str(junit)]
+    assert main(arguments) == code
+    content = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert content["verdict"] == ("diverged" if code else "equal")
+    assert [difference["verdict"] for way in content["ways"] for difference in way["differences"]] == (
+        [] if code == 0 else ["diverged"] if judged else ["unjudged"]
+    )
+    assert ("<failure" in junit.read_text()) is (code == 1)
+
+
+def test_one_folder_or_three_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.strip().endswith("those of the reference and those of the engine")

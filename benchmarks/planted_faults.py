@@ -35,14 +35,7 @@ from copy_eval.runs.suite import suite_of_options
 from copy_eval.verification.comparing import Verification
 from copy_eval.verification.logged import verify_logged
 
-TASKS = (
-    "phonebook_copy_40",
-    "phonebook_reversed_20",
-    "string_copy_50",
-    "string_copy_100",
-    "ngram_suffix_100",
-    "mqar_16",
-)
+TASKS = ("phonebook_reversed_20", "string_copy_50", "ngram_suffix_100", "mqar_16")
 
 
 class PaddingIsAttendedTo(Engine):

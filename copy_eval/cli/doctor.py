@@ -38,6 +38,9 @@ def run(options: argparse.Namespace) -> int:  # noqa: ARG001 - every subcommand 
     """Print a line per check and return 0, or 2 if something required does not work."""
     print(f"copy-eval {__version__}, Python {platform.python_version()}, {platform.platform()}")
     findings = [_examine(name, check) for name, check in CHECKS.items()]
+    print(
+        "whether this machine answers rightly in every way: copy-eval verify --model mamba_ssm --pretrained tiny-mamba"
+    )
     return 0 if all(finding.ok for finding in findings) else 2
 
 

@@ -67,8 +67,8 @@ def add_parser(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Verify, print the outcome, and return the exit code."""
-    judged_by_a_model = options.model is not None or options.pretrained is not None
-    load = _Loader(options) if judged_by_a_model or not options.results else None
+    judged = options.model is not None or options.pretrained is not None
+    load = _Loader(options) if judged or not options.results else None
     # torch and lm-eval take seconds to import: only what is well asked for pays for them.
     from copy_eval.reports.writing.files import write_files
     from copy_eval.verification.writing import to_json, to_junit, to_terminal
@@ -83,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _verify_ways(load: "_Loader", options: argparse.Namespace) -> "Verification":
+    from copy_eval.verification.prompts import make_requests
     from copy_eval.verification.ways import verify_model
 
     start = time.monotonic()
@@ -90,7 +91,7 @@ def _verify_ways(load: "_Loader", options: argparse.Namespace) -> "Verification"
     def tell(way: str) -> None:
         print(f"[{time.monotonic() - start:5.1f} s] {way}", file=sys.stderr, flush=True)
 
-    return verify_model(load, options.batch_size, tell)
+    return verify_model(options.pretrained, load, make_requests(), options.batch_size, tell)
 
 
 def _verify_logged(folders: Sequence[Path], load: "_Loader | None") -> "Verification":

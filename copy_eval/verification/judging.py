@@ -20,7 +20,7 @@ from copy_eval.verification.comparing import DIVERGED, TIE, Answers, Comparison,
 _LIKELIEST = 8
 """Choices among which the token is looked for that a text may go on with, besides the tokenizer's own."""
 
-_DRAWS = 8
+_DRAWS = 4
 """How often an answer is rounded otherwise."""
 
 _SAFETY, _SAFETY_OF_HALVES = 4.0, 2.0

@@ -24,7 +24,7 @@ from copy_eval.model_adapters.mamba import MambaLM
 from copy_eval.model_adapters.self_test import FAILURES
 from copy_eval.verification.comparing import Answers, Comparison, Request, Verification, compare
 from copy_eval.verification.judging import ModelJudge
-from copy_eval.verification.prompts import make_requests, select_fitting
+from copy_eval.verification.prompts import select_fitting
 
 REFERENCE = "reference"
 """One prompt at a time, no drafts, no shared prefixes; its row says how that agrees with passes over whole texts."""
@@ -36,11 +36,13 @@ Tell = Callable[[str], None]
 """Is told the name of a way before it is run."""
 
 
-def verify_model(load: Load, rows: int, tell: Tell) -> Verification:
+def verify_model(name: str, load: Load, every: Sequence[Request], rows: int, tell: Tell) -> Verification:
     """Let the model answer the requests in every way, one after the other.
 
     Args:
+        name: of the model.
         load: is called once for each way that needs another model: other kernels, half precision.
+        every: the requests; those that exceed the model's context are left out.
         rows: prompts in a batch at most.
         tell: see there.
 
@@ -49,15 +51,16 @@ def verify_model(load: Load, rows: int, tell: Tell) -> Verification:
     """
     tell("loading the model")
     model = load()
-    dtype, device = _dtype_of(model), model.device.type
-    requests, left_out = select_fitting(make_requests(), model.context_length, model.tok_encode)
+    dtype = next(model.model.parameters()).dtype
+    device = model.device.type
+    requests, left_out = select_fitting(every, model.context_length, model.tok_encode)
     if not requests:
         raise UserError(f"no prompt of the verification fits a context of {model.context_length} tokens")
     notes = []
     if left_out:
         names = ", ".join(request.name for request in left_out)
         notes.append(f"not asked, as they exceed the context of {model.context_length} tokens: {names}")
-    bench = _Bench(model, requests, rows, tell)
+    bench = Bench(model, requests, rows, tell)
     comparisons = [bench.check_reference(), *bench.compare_parts(), bench.compare_all_together(), bench.compare_hf()]
     if isinstance(model, MambaLM):
         comparisons.append(bench.compare_without_kernels(model, load))
@@ -67,13 +70,13 @@ def verify_model(load: Load, rows: int, tell: Tell) -> Verification:
         comparisons.append(Comparison("bfloat16", len(requests), unused=f"all ways above are in {_name_of(dtype)}"))
     else:
         tell("loading the model in bfloat16")
-        half = _Bench(load(dtype="bfloat16"), requests, rows, tell, ", bfloat16")
+        half = Bench(load(dtype="bfloat16"), requests, rows, tell, ", bfloat16")
         comparisons += [half.check_reference(), half.compare_all_together()]
-    subject = f"{_name_of(dtype)} on {device}, {len(requests)} prompts, {rows} in a batch"
+    subject = f"{name}: {_name_of(dtype)} on {device}, {len(requests)} prompts, {rows} in a batch"
     return Verification(subject, tuple(comparisons), tuple(notes))
 
 
-class _Bench:
+class Bench:
     """A model with its reference answers, which other answers are compared with."""
 
     def __init__(self, model: ExactLM, requests: Sequence[Request], rows: int, tell: Tell, suffix: str = "") -> None:
@@ -157,10 +160,6 @@ class _Bench:
 
 def _generation_arguments(request: Request) -> dict[str, Any]:
     return {"until": list(request.until), "max_gen_toks": request.most, "do_sample": False}
-
-
-def _dtype_of(model: HFLM) -> torch.dtype:
-    return next(model.model.parameters()).dtype
 
 
 def _name_of(dtype: torch.dtype) -> str:

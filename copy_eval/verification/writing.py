@@ -69,7 +69,7 @@ def to_json(verification: Verification) -> str:
     ways = [
         asdict(comparison)
         | {"equal": comparison.equal, "ties": comparison.ties, "diverged": comparison.diverged}
-        | {"unused": comparison.unused or None}
+        | {"unused": comparison.unused or None}  # the reason
         for comparison in verification.comparisons
     ]
     content = {
@@ -87,8 +87,8 @@ def to_junit(verification: Verification) -> str:
     ways = verification.comparisons
     suite = ElementTree.Element(
         "testsuite", name=keep_printable(f"copy-eval verify: {verification.subject}"), tests=str(len(ways)),
-        failures=str(sum(way.diverged > 0 for way in ways)), errors="0", skipped=str(sum(bool(way.unused) for way in ways)),
-        time=f"{sum(way.seconds or 0 for way in ways):.3f}",
+        failures=str(sum(way.diverged > 0 for way in ways)), errors="0",
+        skipped=str(sum(bool(way.unused) for way in ways)), time=f"{sum(way.seconds or 0 for way in ways):.3f}",
     )  # fmt: skip
     for way in ways:
         name = {"classname": "copy_eval.verify", "name": keep_printable(way.way), "time": f"{way.seconds or 0:.3f}"}

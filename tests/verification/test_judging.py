@@ -1,0 +1,91 @@
+"""Ties and divergences by the logits of real models, some of whose choices are made equal."""
+
+import pytest
+import torch
+
+from copy_eval.model_adapters.pythia import PythiaLM
+from copy_eval.verification.comparing import Answers, Request, compare
+from copy_eval.verification.judging import ModelJudge, measure_noise
+from tests.model_adapters.support import answer
+
+QUESTION = "Anna Brown: 7015550199\nPaul Weber: 9148812036\n\nPaul Weber: 9148812036\n\nAnna Brown:"
+REQUEST = Request("phonebook 1", QUESTION, ("\n",), 12)
+
+
+@pytest.fixture
+def model():
+    """A model whose output embedding is its own, so that it can be changed alone."""
+    model = PythiaLM(pretrained="tiny-pythia", device="cpu")
+    model.model.embed_out.weight = torch.nn.Parameter(model.model.embed_out.weight.detach().clone())
+    return model
+
+
+def say(model):
+    return answer(model, [REQUEST.prompt])[0]
+
+
+def prefer(model, token, other, factor=1.0):
+    """Make the logit of one token that of another, times a factor."""
+    weight = model.model.embed_out.weight.data
+    weight[model.tok_encode(token)[0]] = factor * weight[model.tok_encode(other)[0]]
+
+
+def compare_one(model, reference, other):
+    return compare([REQUEST], Answers("reference", [reference]), Answers("batch", [other]), ModelJudge(model))
+
+
+def test_two_equal_logits_are_a_tie_and_two_that_differ_are_not(model):
+    reference = say(model)
+    assert reference == " 7015550199"
+    prefer(model, "2", "1", 1.001)
+    other = say(model)
+    assert other.startswith(" 702")
+    (beyond,) = compare_one(model, reference, other).differences
+    assert beyond.verdict == "diverged" or beyond.gap == 0
+    prefer(model, "2", "1")
+    (tie,) = compare_one(model, reference, other).differences
+    assert (tie.verdict, tie.gap, tie.request) == ("tie", 0, "phonebook 1")
+    assert reference[:3] + tie.reference == reference
+    assert tie.other.startswith("2")
+
+
+def test_an_error_after_a_tie_is_found_although_the_first_difference_is_one(model):
+    prefer(model, "2", "1")
+    reference = say(model)
+    tie = reference.replace("1", "2", 1)
+    prefer(model, "2", "1", 1.001)
+    other = say(model)
+    prefer(model, "2", "1")
+    assert compare_one(model, reference, other).ties == 1
+    wrong = other[:-1] + ("3" if other[-1] != "3" else "4")
+    assert compare_one(model, reference, wrong).diverged == 1
+    assert tie[:4] == other[:4]
+
+
+@pytest.mark.parametrize(
+    ("other", "index"), [(" 7015550198", 10), (" 70155501", 9), ("", 0), (" 70155501990", 11), (" James", 0)]
+)
+def test_another_token_an_end_too_early_and_one_too_late_are_divergences(model, other, index):
+    (difference,) = compare_one(model, " 7015550199", other).differences
+    assert difference.verdict == "diverged"
+    assert difference.gap > 100 * difference.noise
+
+
+def test_an_answer_that_a_cache_gave_is_found_to_be_the_models_own(model):
+    check = ModelJudge(model).check([REQUEST], Answers("reference", [say(model)], 0.5))
+    assert (check.equal, check.total, check.seconds) == (1, 1, 0.5)
+    wrong = ModelJudge(model).check([REQUEST], Answers("reference", [" 7015550198"]))
+    assert [difference.reference for difference in wrong.differences] == ["9"]
+
+
+def test_rounding_is_measured_small_in_float32_and_large_in_bfloat16_and_leaves_the_model_as_it_was():
+    noises = {}
+    for dtype in ("float32", "bfloat16"):
+        model = PythiaLM(pretrained="tiny-pythia", device="cpu", dtype=dtype)
+        prompt, said = model.tok_encode(QUESTION), model.tok_encode(" 7015550198\n")
+        before = model._model_call(torch.tensor([prompt]))
+        noises[dtype] = measure_noise(model, prompt, said)
+        assert len(noises[dtype]) == len(said)
+        assert torch.equal(model._model_call(torch.tensor([prompt])), before)
+    assert all(1e-6 < noise < 2e-3 for noise in noises["float32"])
+    assert max(noises["bfloat16"]) > 100 * max(noises["float32"])

@@ -67,15 +67,14 @@ def add_parser(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Verify, print the outcome, and return the exit code."""
-    judged = options.model is not None or options.pretrained is not None
-    load = _Loader(options) if judged or not options.results else None
-    # torch and lm-eval take seconds to import: only what is well asked for pays for them.
+    if options.results:
+        judged = options.model is not None or options.pretrained is not None
+        verification = _verify_logged(options.results, _Loader(options) if judged else None)
+    else:
+        verification = _verify_ways(_Loader(options), options)
     from copy_eval.reports.writing.files import write_files
     from copy_eval.verification.writing import to_json, to_junit, to_terminal
 
-    verification = (
-        _verify_logged(options.results, load) if load is None or options.results else _verify_ways(load, options)
-    )
     print(to_json(verification) if options.format == "json" else to_terminal(verification), end="")
     if options.junit:
         write_files(options.junit.parent, {options.junit.name: to_junit(verification).encode()})
@@ -83,6 +82,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _verify_ways(load: "_Loader", options: argparse.Namespace) -> "Verification":
+    # torch and lm-eval take seconds to import: only what is well asked for pays for them.
     from copy_eval.verification.prompts import make_requests
     from copy_eval.verification.ways import verify_model
 

@@ -69,7 +69,10 @@ def test_a_server_has_an_address_which_a_written_suite_keeps(write):
         (SERVED, "1: local-completions needs base_url, such as http://localhost:8000/v1/completions"),
         (f"{SERVED}, base_url: 'localhost:8000'", "1: base_url=localhost:8000: write the whole address"),
         ("adapter: hf, pretrained: gpt2, base_url: 'http://x/v1'", "1: hf asks no server: base_url goes with"),
-        (f"{SERVED}, model_args: {{base_url: 'http://x'}}", "1: base_url stands beside model_args, not in it"),
+        (
+            "adapter: hf, pretrained: gpt2, model_args: {base_url: 'http://x'}",
+            "1: base_url stands beside model_args, not in it",
+        ),
     ],
 )
 def test_an_address_that_is_missing_or_out_of_place_is_one_line(write, model, line):

@@ -99,7 +99,8 @@ def _verify_logged(folders: Sequence[Path], load: "_Loader | None") -> "Verifica
 
     if len(folders) != 2:
         raise UserError("name two folders of logged samples: those of the reference and those of the engine")
-    return verify_logged(*folders, None if load is None else load())
+    reference, engine = folders
+    return verify_logged(reference, engine, None if load is None else load())
 
 
 class _Loader:

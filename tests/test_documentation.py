@@ -34,7 +34,7 @@ OTHERS = [
 ]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-FOREIGN = {"ray", "mkdocs", "pre-commit"}
+FOREIGN = {"ray", "mkdocs", "pre-commit", "transformers"}
 """Commands of others that the documentation shows and no test here can parse."""
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

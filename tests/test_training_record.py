@@ -5,23 +5,23 @@ import pytest
 from copy_eval.errors import UserError
 from copy_eval.training_record import RECORD, TrainingRecord, read_record, write_record
 
-RECORD = TrainingRecord(
+TRAINED = TrainingRecord(
     experiment="mine", size="cpu", task="string_copy", architecture="rope", seed=1, lengths=(5, 20), examples=1000
 )
 
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    write_record(tmp_path / "rope-seed1", RECORD)
+    write_record(tmp_path / "rope-seed1", TRAINED)
     folder = tmp_path / "rope-seed1" / "step1000"
     folder.mkdir()
     return folder
 
 
 def test_what_is_written_beside_the_checkpoints_is_read_for_each_of_them(checkpoint, monkeypatch):
-    assert read_record(str(checkpoint)) == RECORD
+    assert read_record(str(checkpoint)) == TRAINED
     monkeypatch.chdir(checkpoint.parent)
-    assert read_record("step1000") == RECORD
+    assert read_record("step1000") == TRAINED
 
 
 def test_other_checkpoints_have_none(checkpoint, tmp_path):

@@ -28,6 +28,8 @@ examples:
   copy-eval run my-suite.yaml --out results --settings num_samples=50
   copy-eval run my-suite.yaml --out results --ray
   copy-eval run --model mamba_ssm --pretrained state-spaces/mamba-370m --tasks copy_eval --out results
+  copy-eval run --model local-completions --base-url http://localhost:8000/v1/completions \\
+    --pretrained EleutherAI/pythia-410m --tasks copy_eval --out results
 """
 
 
@@ -65,9 +67,15 @@ def add_parser(subcommands: Any) -> None:
     model = parser.add_argument_group("without a suite")
     model.add_argument("--model", metavar="ADAPTER", help="copy_hf (pythia), mamba_ssm or another of lm-eval's")
     model.add_argument("--pretrained", metavar="NAME", help="hub id, folder, or packaged checkpoint")
+    model.add_argument(
+        "--base-url", "--base_url", metavar="URL", help="of a server, such as http://localhost:8000/v1/completions"
+    )
     model.add_argument("--revision", nargs="+", metavar="NAME", help="one or more revisions on the hub")
     model.add_argument("--dtype", help="of the weights, such as bfloat16")
     model.add_argument("--batch-size", "--batch_size", metavar="N", help="prompts at once, or auto (default: 1)")
+    model.add_argument(
+        "--model-args", "--model_args", default="", metavar="KEY=VALUE,...", help="further arguments of the adapter"
+    )
     model.add_argument("--tasks", metavar="NAMES", help="tasks and groups, separated by commas")
     parser.set_defaults(run=run)
 
@@ -122,15 +130,20 @@ def _way_of_evaluating(address: str | None) -> "EvaluateAll":
 
 
 def _read_suite(options: argparse.Namespace) -> "Suite":
+    from lm_eval.utils import simple_parse_args_string
+
     from copy_eval.runs.suite import load_suite, suite_of_options
 
     settings = dict(_read_pair(pair) for pair in options.settings)
+    model_args = simple_parse_args_string(options.model_args)
     model = {
         "adapter": options.model,
         "pretrained": options.pretrained,
+        "base_url": options.base_url,
         "revision": options.revision,
         "dtype": options.dtype,
         "batch_size": options.batch_size,
+        "model_args": model_args or None,
     }
     given = {key: value for key, value in model.items() if value is not None}
     if options.suite is not None:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from copy_eval.errors import UserError
 
 if TYPE_CHECKING:
     from copy_eval.model_adapters.adapter import ExactLM
+    from copy_eval.verification.comparing import Verification
 
 _DESCRIPTION = """
 Take a small, fixed set of prompts through every way in which this machine can run a model, and compare the answers with
@@ -18,6 +20,10 @@ shared prefixes, all three together, lm-eval's hf, transformers' Mamba beside th
 
 Where an answer differs, a pass of the model over the whole text tells a tie, where rounding decides between choices
 that are equally good, from a real divergence.
+
+With REFERENCE and ENGINE, nothing is run: the answers that lm-eval logged of an engine (vLLM, SGLang, a server) are
+compared with those of a reference to the same prompts. Texts alone cannot tell a tie, so each difference counts as
+diverged there, unless --model and --pretrained name the model that judges it.
 """
 _EPILOG = """
 exit codes: 0 all answers are equal but for ties, 1 a way diverged, 2 it could not be run
@@ -25,6 +31,8 @@ exit codes: 0 all answers are equal but for ties, 1 a way diverged, 2 it could n
 examples:
   copy-eval verify --model mamba_ssm --pretrained tiny-mamba
   copy-eval verify --model copy_hf --pretrained EleutherAI/pythia-410m --dtype float16 --junit verify.xml
+  copy-eval verify results/reference results/engine
+  copy-eval verify results/reference results/engine --model copy_hf --pretrained tiny-pythia --dtype float32
 """
 
 
@@ -36,6 +44,13 @@ def add_parser(subcommands: Any) -> None:
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "results",
+        nargs="*",
+        type=Path,
+        metavar=("REFERENCE", "ENGINE"),
+        help="two folders of logged samples (lm_eval --log_samples, copy-eval run), each of one model",
     )
     parser.add_argument("--model", metavar="ADAPTER", help="copy_hf (pythia) or mamba_ssm")
     parser.add_argument("--pretrained", metavar="NAME", help="hub id, folder, or packaged checkpoint")
@@ -52,23 +67,40 @@ def add_parser(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Verify, print the outcome, and return the exit code."""
-    load = _Loader(options)
-    # torch and lm-eval take seconds to import: only what is well asked for pays for them.
+    if options.results:
+        judged = options.model is not None or options.pretrained is not None
+        verification = _verify_logged(options.results, _Loader(options) if judged else None)
+    else:
+        verification = _verify_ways(_Loader(options), options)
     from copy_eval.reports.writing.files import write_files
+    from copy_eval.verification.writing import to_json, to_junit, to_terminal
+
+    print(to_json(verification) if options.format == "json" else to_terminal(verification), end="")
+    if options.junit:
+        write_files(options.junit.parent, {options.junit.name: to_junit(verification).encode()})
+    return verification.exit_code
+
+
+def _verify_ways(load: "_Loader", options: argparse.Namespace) -> "Verification":
+    # torch and lm-eval take seconds to import: only what is well asked for pays for them.
     from copy_eval.verification.prompts import make_requests
     from copy_eval.verification.ways import verify_model
-    from copy_eval.verification.writing import to_json, to_junit, to_terminal
 
     start = time.monotonic()
 
     def tell(way: str) -> None:
         print(f"[{time.monotonic() - start:5.1f} s] {way}", file=sys.stderr, flush=True)
 
-    verification = verify_model(options.pretrained, load, make_requests(), options.batch_size, tell)
-    print(to_json(verification) if options.format == "json" else to_terminal(verification), end="")
-    if options.junit:
-        write_files(options.junit.parent, {options.junit.name: to_junit(verification).encode()})
-    return verification.exit_code
+    return verify_model(options.pretrained, load, make_requests(), options.batch_size, tell)
+
+
+def _verify_logged(folders: Sequence[Path], load: "_Loader | None") -> "Verification":
+    from copy_eval.verification.logged import verify_logged
+
+    if len(folders) != 2:
+        raise UserError("name two folders of logged samples: those of the reference and those of the engine")
+    reference, engine = folders
+    return verify_logged(reference, engine, None if load is None else load())
 
 
 class _Loader:

@@ -11,15 +11,16 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import copy_eval
 from copy_eval.errors import UserError
-from copy_eval.runs.model_entries import ModelEntry
+from copy_eval.runs.model_entries import SERVED, ModelEntry
 from copy_eval.runs.progress import CellEvent, OnEvent, Progress
 from copy_eval.runs.results_folder import (
+    answers_of,
     claim,
     fingerprint_weights,
     folder_of,
@@ -30,6 +31,7 @@ from copy_eval.runs.results_folder import (
     write_failures,
     write_result,
 )
+from copy_eval.runs.served_model import ServedModel, ServerGoneError, arguments_for_server
 from copy_eval.runs.suite import Cell, Suite, group_by_model
 from copy_eval.runs.task_loading import collector_off, load_task, prompts_of
 
@@ -151,11 +153,18 @@ def _evaluate_cells(cells: Sequence[Cell], settings: Mapping[str, int | str], ou
         running = CellEvent(cell, "running", prompts=len(task.eval_docs))
         on_event(running)
         try:
-            report, samples = model.evaluate(cell.task, task, partial(_tell_answered, running, on_event))
+            report, samples = model.evaluate(
+                cell.task, task, answers_of(out, cell), partial(_tell_answered, running, on_event)
+            )
+        except ServerGoneError as error:
+            for each in cells[cells.index(cell) :]:
+                on_event(replace(_failure(each, error), whole_model=True))
+            return
         except Exception as error:  # noqa: BLE001 - whatever it is, the other cells go on
             on_event(_failure(cell, error))
             continue
         write_result(folder_of(out, cell), cell.task, report, samples)
+        model.forget_answers()
         accuracy = report["results"][cell.task]["exact_match,none"]
         on_event(CellEvent(cell, "done", prompts=len(samples), accuracy=accuracy))
 
@@ -216,15 +225,29 @@ class _LoadedModel:
         self._device = str(self._arguments.get("device", _DEVICE))
         options = {"batch_size": entry.batch_size} | ({} if "device" in self._arguments else {"device": _DEVICE})
         with collector_off():
-            self._lm = get_model(entry.adapter).create_from_arg_obj(self._arguments, options)
+            made_with = arguments_for_server(entry.adapter, self._arguments)
+            self._lm = get_model(entry.adapter).create_from_arg_obj(made_with, options)
         if "disable_tqdm" in inspect.signature(self._lm.generate_until).parameters:
             self._lm.generate_until = partial(self._lm.generate_until, disable_tqdm=True)
+        self._served = ServedModel(self._lm, entry.adapter, self._arguments) if entry.adapter in SERVED else None
         self._surroundings: dict[str, Any] = {}
 
+    def forget_answers(self) -> None:
+        """Drop what a server answered to the last task, whose result is written."""
+        if self._served is not None:
+            self._served.end()
+
     def evaluate(
-        self, name: str, task: Any, on_answer: Callable[..., None]
+        self, name: str, task: Any, answers: Path, on_answer: Callable[..., None]
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Return the report and the samples of one task, with the content of lm-eval's own files."""
+        """Return the report and the samples of one task, with the content of lm-eval's own files.
+
+        Args:
+            name: of the task.
+            task: as lm-eval loads it.
+            answers: a file that keeps those of a server until the result is written.
+            on_answer: is told how many there are at each of them, and how much of a long prompt is taken in.
+        """
         from lm_eval.evaluator import evaluate
         from lm_eval.loggers.evaluation_tracker import GeneralConfigTracker
         from lm_eval.utils import hash_string
@@ -240,9 +263,12 @@ class _LoadedModel:
             fewshot_as_multiturn=False,
         )
         date = time.time()
-        counter = _AnswerCounter(on_answer)
-        self._lm.set_cache_hook(counter)
-        self._lm.on_tokens = counter.take_in
+        if self._served is None:
+            counter = _AnswerCounter(on_answer)
+            self._lm.set_cache_hook(counter)
+            self._lm.on_tokens = counter.take_in
+        else:
+            self._served.begin(answers, on_answer)
         report = evaluate(self._lm, {"tasks": {name: task}}, bootstrap_iters=_BOOTSTRAP_ITERATIONS)
         samples = report.pop("samples")[name]
         hashes = "".join(sample["doc_hash"] + sample["prompt_hash"] + sample["target_hash"] for sample in samples)
@@ -268,14 +294,23 @@ class _LoadedModel:
         }
 
     def _describe_surroundings(self) -> dict[str, Any]:
-        """Return the versions and the tokenizer, gathered once: lm-eval runs some ten programs."""
+        """Return the versions and the tokenizer, gathered once."""
         if not self._surroundings:
-            from lm_eval.loggers.utils import add_env_info, add_tokenizer_info
+            from lm_eval.loggers.utils import add_tokenizer_info
 
-            self._surroundings["git_hash"] = _git_hash()
-            add_env_info(self._surroundings)
+            self._surroundings |= _environment()
             add_tokenizer_info(self._surroundings, self._lm)
         return self._surroundings
+
+
+@cache
+def _environment() -> dict[str, Any]:
+    """Return what lm-eval notes of this machine, once for all models: it runs some ten programs."""
+    from lm_eval.loggers.utils import add_env_info
+
+    environment: dict[str, Any] = {"git_hash": _git_hash()}
+    add_env_info(environment)
+    return environment
 
 
 def _git_hash() -> str | None:

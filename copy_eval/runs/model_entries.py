@@ -18,7 +18,7 @@ from copy_eval.errors import UserError
 from copy_eval.runs.yaml_values import Place, Source, locate, read_name, read_path, refuse_unknown
 from copy_eval.tasks.settings import read_whole_number
 
-_KEYS = ("name", "adapter", "pretrained", "revision", "dtype", "batch_size", "gpus", "model_args")
+_KEYS = ("name", "adapter", "pretrained", "base_url", "revision", "dtype", "batch_size", "gpus", "model_args")
 _DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 _MAGIC = r"[*?\[]"  # what makes a path a pattern
 
@@ -30,6 +30,9 @@ _BY_TENSORS = {  # backends that split each matrix; the argument is the number o
     "vllm-vlm": "tensor_parallel_size",
 }
 _SPREADERS = (*_BY_LAYERS, *_BY_TENSORS)
+
+SERVED = ("local-completions", "openai-completions", "sglang-generate")
+"""lm-eval's models that ask a server for completions of plain prompts."""
 
 SPREADING = ("parallelize", *sorted({*_BY_TENSORS.values()}))
 """The arguments that spread a model over several GPUs; they leave the answers as they are."""
@@ -48,6 +51,9 @@ class ModelEntry:
     pretrained: str
     """A hub id, the absolute path of a folder, or a packaged checkpoint."""
 
+    base_url: str | None = None
+    """Where a server answers for the model: the whole address, up to ``/v1/completions``."""
+
     revisions: tuple[str | None, ...] = (None,)
     """Branches, tags or commits on the hub; None is the default branch."""
 
@@ -65,7 +71,12 @@ class ModelEntry:
 
     def arguments(self, revision: str | None) -> dict[str, Any]:
         """Return lm-eval's ``--model_args`` for one revision."""
-        given = {"pretrained": self.pretrained, "revision": revision, "dtype": self.dtype}
+        given = {
+            "pretrained": self.pretrained,
+            "base_url": self.base_url,
+            "revision": revision,
+            "dtype": self.dtype,
+        }
         return {key: value for key, value in given.items() if value is not None} | dict(self.model_args)
 
 
@@ -112,6 +123,8 @@ def _read_model(item: object, source: Source, place: Place) -> Iterator[ModelEnt
     with source.at(*place, "adapter"):
         adapter = read_name(item, "adapter")
         refuse_unknown(adapter, _adapters(), "adapter")
+    with source.at(*place, "base_url"):
+        base_url = _read_base_url(item, adapter)
     with source.at(*place, "dtype"):
         dtype = _read_optional_name(item, "dtype")
         if dtype is not None:
@@ -131,7 +144,7 @@ def _read_model(item: object, source: Source, place: Place) -> Iterator[ModelEnt
         if revisions != (None,) and any(Path(pretrained).is_dir() for pretrained in checkpoints.values()):
             raise UserError("a folder has no revisions: leave out revision")
     for each, pretrained in checkpoints.items():
-        yield ModelEntry(each, adapter, pretrained, revisions, dtype, batch_size, gpus, model_args)
+        yield ModelEntry(each, adapter, pretrained, base_url, revisions, dtype, batch_size, gpus, model_args)
 
 
 def _adapters() -> list[str]:
@@ -150,6 +163,19 @@ def _read_batch_size(item: Mapping[str, Any]) -> int | str:
     if isinstance(given, str) and re.fullmatch(r"auto(:\d+)?", given):
         return given
     return read_whole_number({"batch_size": given}, "batch_size", minimum=1)
+
+
+def _read_base_url(item: Mapping[str, Any], adapter: str) -> str | None:
+    given = _read_optional_name(item, "base_url")
+    if given is None:
+        if adapter == "local-completions":
+            raise UserError("local-completions needs base_url, such as http://localhost:8000/v1/completions")
+        return None
+    if adapter not in SERVED:
+        raise UserError(f"{adapter} asks no server: base_url goes with the adapters {', '.join(SERVED)}")
+    if not re.match(r"https?://\w", given):
+        raise UserError(f"base_url={given}: write the whole address, such as http://localhost:8000/v1/completions")
+    return given
 
 
 def _read_optional_name(item: Mapping[str, Any], key: str) -> str | None:
@@ -247,6 +273,7 @@ def dump_model(model: ModelEntry) -> dict[str, Any]:
         "name": model.name,
         "adapter": model.adapter,
         "pretrained": model.pretrained,
+        "base_url": model.base_url,
         "revision": [revision for revision in model.revisions if revision is not None],
         "dtype": model.dtype,
         "batch_size": model.batch_size,

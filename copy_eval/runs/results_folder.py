@@ -6,7 +6,8 @@
     DIR/pythia-410m@step3000/samples_<task>_<date>.jsonl
 
 Which cells are done is read off the result files themselves. ``DIR/.weights`` only spares the next run the reading of
-checkpoints whose files have not changed, and ``DIR/.lock`` keeps two runs from evaluating the same cells.
+checkpoints whose files have not changed, ``DIR/.answers`` keeps those of a server until their task is done, and
+``DIR/.lock`` keeps two runs from evaluating the same cells.
 """
 
 import json
@@ -31,6 +32,7 @@ from copy_eval.runs.task_loading import Prompts, load_task, prompts_of
 _SUITE = "suite.yaml"
 _FAILURES = "failures.jsonl"
 _WEIGHTS = ".weights"
+_ANSWERS = ".answers"
 _LOCK = ".lock"
 
 
@@ -107,6 +109,11 @@ def claim(out: Path, suite: Suite) -> None:
 def folder_of(out: Path, cell: Cell) -> Path:
     """Return the folder of a cell's model and revision; no two have the same, whatever their names hold."""
     return out / "@".join(folder_name(part) for part in (cell.model.name, cell.revision) if part is not None)
+
+
+def answers_of(out: Path, cell: Cell) -> Path:
+    """Return the file that keeps the answers of a server to a cell until its result is written."""
+    return folder_of(out / _ANSWERS, cell) / f"{folder_name(cell.task)}.jsonl"
 
 
 def read_done(folder: Path, on_unread: Callable[[str], object] = lambda _: None) -> Iterator[Result]:

@@ -8,6 +8,7 @@ nearer to each other than rounding; a ``Judge`` tells such a tie from a real div
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal, Protocol
 
 TIE: Literal["tie"] = "tie"
@@ -53,7 +54,8 @@ class Judgement:
     """The token of the answer at which the two part, from 0."""
 
     gap: float
-    """How far the least likely token of the other answer lies below the model's best choice there, in logits."""
+    """How far the least likely token of the other answer lies below the model's best choice there, in logits; infinite
+    for a text that goes on after its end."""
 
     noise: float
     """How far the two could lie apart by rounding alone, in logits."""
@@ -154,7 +156,8 @@ def _find_difference(request: Request, reference: str, other: str, judge: Judge 
         return Difference(request.name, None, *said, UNJUDGED)
     found = judge.judge(request, reference, other)
     verdict: Literal["tie", "diverged"] = TIE if found.gap <= found.noise else DIVERGED
-    return Difference(request.name, found.index, *said, verdict, found.gap, found.noise)
+    gap = found.gap if isfinite(found.gap) else None
+    return Difference(request.name, found.index, *said, verdict, gap, found.noise)
 
 
 def count_same(first: str, second: str) -> int:

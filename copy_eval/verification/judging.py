@@ -6,6 +6,7 @@ rounding; so all of a differing answer is judged and not its first difference al
 differently, and an error may come later.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,6 +107,8 @@ class ModelJudge:
                 path.tokens.append(token)
                 path.gaps.append(float(logits.max() - logits[token]))
                 if self._has_ended(path.tokens, request.until):
+                    if not self._leads_to(path.tokens, text, request.until):
+                        path.gaps[-1] = math.inf  # the text goes on, as no answer does
                     return path
                 if token != expected:
                     break

@@ -15,6 +15,7 @@ import pytest
 
 from copy_eval.cli import main
 from copy_eval.packaged import PACKAGED
+from tests.completions_server import Book, serve
 
 COMMAND = [sys.executable, "-c", "import sys; from copy_eval.cli import main; sys.exit(main())", "run"]
 TINY = ["--model", "pythia", "--pretrained", "tiny-pythia", "--batch-size", "4", "--settings", "num_samples=2"]
@@ -52,6 +53,22 @@ def test_a_cell_that_fails_is_exit_code_1(tmp_path, capsys):
     assert said.out.startswith("evaluated: 0, done before: 0, failed: 2;")
     failures = (tmp_path / "out" / "failures.jsonl").read_text().splitlines()
     assert [json.loads(line)["task"] for line in failures] == tasks.split(",")
+
+
+def test_a_server_that_dies_is_one_line_and_the_same_command_goes_on(tmp_path, capfd):
+    book = Book(fails_after=3)
+    with serve(book) as address:
+        command = ["run", "--model", "local-completions", "--pretrained", "tiny-pythia", "--base-url", address]
+        command += ["--model-args", "tokenized_requests=false,max_retries=1", "--tasks", "phonebook_copy_10"]
+        command += ["--settings", "num_samples=4", "--out", str(tmp_path / "out")]
+        assert main(command) == 1
+        said = capfd.readouterr()
+        [line] = [line for line in said.err.splitlines() if "begins" not in line and "loading" not in line]
+        assert line.startswith(f"tiny-pythia  FAILED: the server at {address} cannot be reached")
+        book.fails_after = None
+        assert main(command) == 0
+    assert book.prompts == 4
+    assert "phonebook_copy_10  1.000  (4 prompts" in capfd.readouterr().err
 
 
 def _own_process(arguments, **options):

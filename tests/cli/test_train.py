@@ -7,7 +7,7 @@ import yaml
 
 from copy_eval.cli import main
 from copy_eval.runs.suite import load_suite
-from copy_eval.training_record import FILE, TrainingRecord, read_record
+from copy_eval.training_record import RECORD, TrainingRecord, read_record
 
 TEXT = """\
 description: Copying one to three letters.
@@ -56,7 +56,7 @@ def test_it_says_beside_the_checkpoints_what_was_trained_and_says_it_again_of_wh
         experiment="mine", size="cpu", task="string_copy", architecture="lstm", seed=1, lengths=(1, 3), examples=40
     )
     assert read_record(str(checkpoint)) == expected
-    (checkpoint.parent / FILE).unlink()
+    (checkpoint.parent / RECORD).unlink()
     assert main(command) == 0
     assert read_record(str(checkpoint)) == expected
 

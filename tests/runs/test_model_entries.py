@@ -6,7 +6,7 @@ import pytest
 
 from copy_eval.errors import UserError
 from copy_eval.runs.model_entries import ModelEntry, spread_over_gpus
-from copy_eval.runs.suite import load_suite
+from copy_eval.runs.suite import dump_suite, load_suite
 from tests.runs.conftest import make_checkpoints
 
 
@@ -50,3 +50,33 @@ def test_a_folder_has_no_revisions(write, tmp_path):
 )
 def test_a_model_with_several_gpus_is_spread_over_them(entry, model_args):
     assert spread_over_gpus(entry) == replace(entry, model_args=model_args)
+
+
+SERVED = "adapter: local-completions, pretrained: gpt2"
+
+
+def test_a_server_has_an_address_which_a_written_suite_keeps(write):
+    text = f"models: [{{{SERVED}, base_url: 'http://localhost:8000/v1/completions'}}]\ntasks: phonebook_copy"
+    suite = load_suite(write(text), {})
+    [model] = suite.models
+    assert model.arguments(None) == {"pretrained": "gpt2", "base_url": "http://localhost:8000/v1/completions"}
+    assert load_suite(write(dump_suite(suite)), {}) == suite
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        (SERVED, "1: local-completions needs base_url, such as http://localhost:8000/v1/completions"),
+        (f"{SERVED}, base_url: 'localhost:8000'", "1: base_url=localhost:8000: write the whole address"),
+        ("adapter: hf, pretrained: gpt2, base_url: 'http://x/v1'", "1: hf asks no server: base_url goes with"),
+        (
+            "adapter: hf, pretrained: gpt2, model_args: {base_url: 'http://x'}",
+            "1: base_url stands beside model_args, not in it",
+        ),
+    ],
+)
+def test_an_address_that_is_missing_or_out_of_place_is_one_line(write, model, line):
+    file = write(f"models: [{{{model}}}]\ntasks: phonebook_copy")
+    with pytest.raises(UserError) as caught:
+        load_suite(file, {})
+    assert str(caught.value).startswith(f"{file}:{line}")

@@ -311,8 +311,8 @@ class ExactLM(CheckedLM):
     def _batch_pays(self, shared: int) -> bool:
         """Tell whether prompts that share so many tokens gain by going on in a batch.
 
-        What a batch saves is reading the weights for each row. A CPU copies each row's cache at every step, which
-        outweighs that where the cache is the larger.
+        What a batch saves is reading the weights for each row. It copies the shared cache for each row, and once
+        more for those that stay when others end, which on a CPU outweighs that where the cache is the larger.
         """
         weights = sum(parameter.nbytes for parameter in self.model.parameters())
         return self.device.type != "cpu" or self._cache_bytes(shared) <= weights

@@ -141,7 +141,7 @@ def _read_file(task: str, file: Path) -> list[LoggedAnswer]:
                 found.append(_read_sample(task, json.loads(line)))  # noqa: PERF401 - an error names its line
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from error
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{file}, line {len(found) + 1}: not a sample as lm-eval logs it ({error!r:.100})") from error
     return [answer for answer in found if answer is not None]
 
@@ -152,6 +152,8 @@ def _read_sample(task: str, sample: Mapping[str, Any]) -> LoggedAnswer | None:
     prompt, generation = given["arg_0"], given.get("arg_1")
     if not isinstance(generation, dict):
         return None
+    if not isinstance(prompt, str):
+        raise TypeError("messages of a chat instead of a prompt")
     text = sample["resps"][0][0]
     until = generation.get("until") or []
     until = tuple([until] if isinstance(until, str) else until)

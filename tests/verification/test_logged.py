@@ -128,9 +128,18 @@ def test_the_limit_on_an_answer_goes_by_the_names_that_lm_eval_knows(
     assert answer.request.most == most
 
 
-def test_an_answer_that_may_have_no_token_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"gen_kwargs": GREEDY | {"max_gen_toks": 0}},
+        {"gen_kwargs": GREEDY | {"max_gen_toks": float("inf")}},
+        {"prompts": [["messages of a chat"]]},
+    ],
+    ids=str,
+)
+def test_what_cannot_have_been_asked_is_refused(changes: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="line 1: not a sample"):
-        read_logged(log(tmp_path / "a", [""], gen_kwargs=GREEDY | {"max_gen_toks": 0}))
+        read_logged(log(tmp_path / "a", [""], **changes))
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"doc_id": 1}', '{"arguments": {"gen_args_0": {}}}'])

@@ -36,7 +36,7 @@ def average_seeds(accuracy: pd.DataFrame) -> pd.DataFrame:
     parts = [lines[families.isna()]]
     for (family, *_), rows in lines.groupby([families, "revision", "series", "length"], sort=False):
         newest = rows.sort_values("date", kind="stable").drop_duplicates("seed", keep="last").sort_index()
-        parts.append(_average(newest, names[str(family)], int(seeds[family])))
+        parts.append(_average(newest, names[str(family)], int(seeds[str(family)])))
     return pd.concat(parts).sort_index(kind="stable").astype(lines.dtypes)
 
 

@@ -125,8 +125,11 @@ class _Loader:
             raise UserError(f"--model {options.model}: the ways of {', '.join(MODELS)} can be verified here")
         if options.batch_size < 2:
             raise UserError(f"--batch-size {options.batch_size}: a batch has at least 2 prompts")
+        arguments = simple_parse_args_string(options.model_args)
+        if "think_end_token" in arguments:
+            raise UserError("think_end_token takes the reasoning out of answers, and all of an answer is compared here")
         given = {"adapter": options.model, "pretrained": options.pretrained, "revision": options.revision}
-        given |= {"dtype": options.dtype, "model_args": simple_parse_args_string(options.model_args)}
+        given |= {"dtype": options.dtype, "model_args": arguments}
         self._entry = read_models([{key: value for key, value in given.items() if value}], Source())[0]
 
     def __call__(self, **others: Any) -> "ExactLM":

@@ -105,7 +105,7 @@ def choose_device(device: str | None) -> str:
     line, which cannot be told from a request.
 
     Raises:
-        UserError: if a CUDA device is asked for that is not there.
+        UserError: if a CUDA device is asked for that is not there, or a device that PyTorch does not know.
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device is None or (device == "cuda:0" and not count):
@@ -116,6 +116,11 @@ def choose_device(device: str | None) -> str:
         raise UserError(
             f"device={device}: {there}; use device=cpu" + (f" or cuda:0 to cuda:{count - 1}" if count else "")
         )
+    try:
+        torch.device(device)
+    except RuntimeError as error:
+        # `HFLM` would take another one in its place.
+        raise UserError(f"device={device}: PyTorch knows no such device; use cpu, cuda, cuda:1 or mps") from error
     return device
 
 

@@ -43,7 +43,8 @@ class PythiaLM(ExactLM):
             UserError: if an argument or the checkpoint is not usable.
         """
         super().__init__(pretrained, **options)
-        if self.device.type == "cpu":
+        # A model that was passed in stays as it is.
+        if self.device.type == "cpu" and isinstance(pretrained, str):
             shorten_chunks(self.model)
         self._cached_model = CachedModel(self.model, self.device)
         self._rope = find_changing_rope(self._cached_model.config)

@@ -31,7 +31,9 @@ def attend(
     past = key.shape[-2] - query.shape[-2]
     takes_both = not args and options.keys() <= {"scale", "dropout_p", "is_causal"} and not options.get("dropout_p")
     alike = query.shape[:2] == key.shape[:2] == value.shape[:2] and query.shape[-1] == key.shape[-1] == value.shape[-1]
-    if not (takes_both and alike and query.device.type == "cpu" and _is_causal(attn_mask, past)):
+    # In mixed precision they differ, and autocast makes them alike.
+    of_one_dtype = query.dtype == key.dtype == value.dtype
+    if not (takes_both and alike and of_one_dtype and query.device.type == "cpu" and _is_causal(attn_mask, past)):
         return functional.scaled_dot_product_attention(query, key, value, attn_mask, *args, **options)
     flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     before, weight = flash(query, key[:, :, :past], value[:, :, :past], scale=options.get("scale"))

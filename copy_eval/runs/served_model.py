@@ -19,7 +19,7 @@ from copy_eval.over_context import refuse_over_context
 from copy_eval.packaged import PACKAGED
 from copy_eval.runs.model_entries import SERVED
 
-_NO_COMPLETIONS = (KeyError, IndexError, TypeError, ValueError)
+_NO_COMPLETIONS = (AssertionError, KeyError, IndexError, TypeError, ValueError)
 """What lm-eval stumbles with over an answer that is no list of completions."""
 
 _api_log = logging.getLogger("lm_eval.models.api_models")
@@ -49,21 +49,21 @@ class ServedModel:
     """One of lm-eval's API models, with the answers that it has given so far."""
 
     def __init__(self, lm: Any, adapter: str, arguments: Mapping[str, Any]) -> None:
-        """Take over ``generate_until`` of ``lm``.
+        """Take over ``generate_until`` and ``parse_generations`` of ``lm``.
 
         Args:
             lm: a ``TemplateAPI`` of lm-eval's.
             adapter: the name it goes by.
             arguments: lm-eval's ``--model_args``.
         """
-        self._lm, self._generate = lm, lm.generate_until
+        self._lm, self._generate, self._parse = lm, lm.generate_until, lm.parse_generations
         self._address = str(lm.base_url)
         self._identity = [model_of(arguments), requested_setup(adapter, arguments)]
         # lm-eval cuts tokens to a context of 2048 by default, but it sends a text of any length.
         known = lm.tokenizer is not None and (lm.tokenized_requests or arguments.get("max_length") is not None)
         self._context: int | None = lm.max_length if known else None
         lm.refuses_over_context = known
-        lm.generate_until = self.generate_until
+        lm.generate_until, lm.parse_generations = self.generate_until, self._parse_all
         # Of several requests at a time, the first that fails is told; asyncio would add a traceback for each other one.
         logging.getLogger("asyncio").addFilter(_is_no_second_failure)
         self._file: Path | None = None
@@ -129,6 +129,18 @@ class ServedModel:
             with self._errors_in_words():
                 answers |= zip(asked, self._generate([requests[place] for place in asked]), strict=True)
         return [answers[place] for place in range(len(requests))]
+
+    def _parse_all(self, **answer: Any) -> list[str]:
+        """Return the texts of completions; in the place of one that has none, lm-eval would score an empty text.
+
+        Raises:
+            ValueError: if one has none, or two are of one prompt.
+        """
+        texts: list[str | None] = self._parse(**answer)
+        known = [text for text in texts if text is not None]
+        if len(known) < len(texts):
+            raise ValueError(f"{len(texts) - len(known)} of {len(texts)} have no text")
+        return known
 
     def _refuse(self, prompt: str, gen_kwargs: Mapping[str, Any]) -> str | None:
         if self._context is None:

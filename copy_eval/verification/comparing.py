@@ -55,7 +55,7 @@ class Judgement:
 
     gap: float
     """How far the least likely token of the other answer lies below the model's best choice there, in logits; infinite
-    for a text that goes on after its end."""
+    for a text that goes on after its end or after as many tokens as it may have."""
 
     noise: float
     """How far the two could lie apart by rounding alone, in logits."""
@@ -85,7 +85,14 @@ class Difference:
     verdict: Literal["tie", "diverged", "unjudged"]
     gap: float | None = None
     noise: float | None = None
-    """See ``Judgement``."""
+    """See ``Judgement``; None where it is not finite, too."""
+
+    @classmethod
+    def judged(cls, request: Request, reference: str, other: str, found: Judgement) -> "Difference":
+        """Return the difference that a judge found something of."""
+        verdict: Literal["tie", "diverged"] = TIE if found.gap <= found.noise else DIVERGED
+        gap, noise = (number if isfinite(number) else None for number in (found.gap, found.noise))
+        return cls(request.name, found.index, reference, other, verdict, gap, noise)
 
 
 @dataclass(frozen=True)
@@ -154,10 +161,7 @@ def _find_difference(request: Request, reference: str, other: str, judge: Judge 
     said = reference[same:][:_SHOWN], other[same:][:_SHOWN]
     if judge is None:
         return Difference(request.name, None, *said, UNJUDGED)
-    found = judge.judge(request, reference, other)
-    verdict: Literal["tie", "diverged"] = TIE if found.gap <= found.noise else DIVERGED
-    gap = found.gap if isfinite(found.gap) else None
-    return Difference(request.name, found.index, *said, verdict, gap, found.noise)
+    return Difference.judged(request, *said, judge.judge(request, reference, other))
 
 
 def count_same(first: str, second: str) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from lm_eval.models.huggingface import HFLM
 
-from copy_eval.verification.comparing import DIVERGED, TIE, Answers, Comparison, Difference, Judgement, Request
+from copy_eval.verification.comparing import Answers, Comparison, Difference, Judgement, Request
 
 _LIKELIEST = 8
 """Choices among which the token is looked for that a text may go on with, besides the tokenizer's own."""
@@ -42,10 +42,8 @@ class ModelJudge:
     def __init__(self, model: HFLM) -> None:
         """Take a model whose ``_model_call`` takes whole texts."""
         self._model = model
-        tokenizer: Any = model.tokenizer
-        preset = getattr(getattr(model.model, "generation_config", None), "eos_token_id", None)
+        preset: Any = getattr(getattr(model.model, "generation_config", None), "eos_token_id", None)
         self._ends = {model.eot_token_id, *(preset if isinstance(preset, list) else [preset])} - {None}
-        self._special = set(tokenizer.all_special_ids)
 
     def judge(self, request: Request, reference: str, other: str) -> Judgement:
         """Say whether the model could have answered ``other``, where it answered ``reference``."""
@@ -71,7 +69,7 @@ class ModelJudge:
         place, gap, noise = self._decide(request, path)
         logits = self._logits(self._encode(request) + path.tokens[:place])[-1]
         wanted, said = (self._model.tok_decode([token]) for token in (int(logits.argmax()), path.tokens[place]))
-        return Difference(request.name, place, wanted, said, TIE if gap <= noise else DIVERGED, gap, noise)
+        return Difference.judged(request, wanted, said, Judgement(place, gap, noise))
 
     def _decide(self, request: Request, path: _Path) -> tuple[int, float, float]:
         """Return the place of the token that most likely is not the model's, with its gap and the noise there."""
@@ -102,6 +100,8 @@ class ModelJudge:
             behind = self._logits([*prompt, *path.tokens, *guess])[len(prompt) + len(path.tokens) - 1 :]
             for logits, expected in zip(behind, [*guess, None], strict=True):
                 if len(path.tokens) >= request.most:
+                    if self._decode(path.tokens) != _whole(text):
+                        path.gaps[-1] = math.inf  # the text goes on, where no answer may
                     return path
                 token = self._choose(logits, path.tokens, expected, text, request.until)
                 path.tokens.append(token)
@@ -135,8 +135,7 @@ class ModelJudge:
 
     def _decode(self, tokens: Sequence[int]) -> str:
         """Return the whole characters that tokens stand for."""
-        text: str = self._model.tok_decode(list(tokens))
-        return text.rstrip("\ufffd")
+        return _whole(self._model.tok_decode(list(tokens)))
 
     def _has_ended(self, tokens: Sequence[int], until: Sequence[str]) -> bool:
         said = self._decode(tokens)
@@ -147,15 +146,18 @@ class ModelJudge:
         said = self._decode(tokens)
         if self._has_ended(tokens, until):
             ends = [said.find(stop) for stop in until if stop in said]
-            return said[: min(ends, default=None)] == text
-        if tokens[-1] in self._special:
-            return False
+            return _whole(said[: min(ends, default=None)]) == _whole(text)
         begun = (text + stop[:size] for stop in until for size in range(1, len(stop)))
         if not text.startswith(said):
             return said in begun
         # The bytes of a character that is not whole yet are those of no letter or digit of ASCII.
         whole: bool = self._model.tok_decode(list(tokens)) == said
         return whole or not text[len(said) :][:1].isascii()
+
+
+def _whole(text: str) -> str:
+    """Return a text without the bytes at its end that are no whole character, which engines show in different ways."""
+    return text.rstrip("\ufffd")
 
 
 def whole_logits(model: HFLM, tokens: Sequence[int]) -> torch.Tensor:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _MOST = 256
 """Tokens of an answer where a task sets no limit, as in lm-eval."""
 
+_LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+"""Under which names a task may set one; the first counts, as in lm-eval."""
+
 
 @dataclass(frozen=True)
 class LoggedAnswer:
@@ -138,7 +141,7 @@ def _read_file(task: str, file: Path) -> list[LoggedAnswer]:
                 found.append(_read_sample(task, json.loads(line)))  # noqa: PERF401 - an error names its line
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from error
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{file}, line {len(found) + 1}: not a sample as lm-eval logs it ({error!r:.100})") from error
     return [answer for answer in found if answer is not None]
 
@@ -149,10 +152,15 @@ def _read_sample(task: str, sample: Mapping[str, Any]) -> LoggedAnswer | None:
     prompt, generation = given["arg_0"], given.get("arg_1")
     if not isinstance(generation, dict):
         return None
+    if not isinstance(prompt, str):
+        raise TypeError("messages of a chat instead of a prompt")
     text = sample["resps"][0][0]
     until = generation.get("until") or []
     until = tuple([until] if isinstance(until, str) else until)
-    request = Request(f"{task} {sample['doc_id']}", prompt, until, int(generation.get("max_gen_toks", _MOST)))
+    most = int(next((generation[name] for name in _LIMITS if generation.get(name) is not None), _MOST))
+    if most < 1:
+        raise ValueError(f"an answer of {most} tokens")
+    request = Request(f"{task} {sample['doc_id']}", prompt, until, most)
     scores = [sample.get(metric) for metric in sample.get("metrics", [])]
     return LoggedAnswer(
         task=keep_printable(task),

@@ -122,7 +122,13 @@ class Bench:
         way = "lm-eval's hf"
         if not isinstance(self._model.model, PreTrainedModel):
             return self._unused(way, "the model in memory is mamba-ssm's, which transformers' generate cannot run")
-        hf = HFLM(pretrained=self._model.model, tokenizer=self._model.tokenizer, backend="causal")
+        hf = HFLM(
+            pretrained=self._model.model,
+            tokenizer=self._model.tokenizer,
+            backend="causal",
+            add_bos_token=self._model.add_bos_token,
+            mixed_precision_dtype=self._model.mixed_precision_dtype,
+        )
         try:
             return self._compare(self._ask(way, hf))
         except FAILURES as error:

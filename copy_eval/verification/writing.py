@@ -56,7 +56,7 @@ def describe_difference(difference: Difference) -> str:
     """Say where two answers part, what each says there, and what that is."""
     where = "" if difference.index is None else f" at token {difference.index}"
     text = f"{difference.request} parts{where}: {difference.reference!r} in the reference, {difference.other!r} here"
-    if difference.gap is None:
+    if difference.gap is None or difference.noise is None:
         return f"{text}; {difference.verdict}"
     return (
         f"{text}; {difference.verdict}: {difference.gap:.2g} logits below the best choice, where rounding moves logits "

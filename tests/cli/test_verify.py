@@ -51,6 +51,7 @@ def test_a_fault_is_exit_code_1_and_stands_in_json_and_in_the_junit_file(tmp_pat
         ([*TINY[1:], "--batch-size", "1"], "--batch-size 1: a batch has at least 2 prompts"),
         (["--model", "pythia", "--pretrained", "./nowhere"], "pretrained=./nowhere: no such folder"),
         ([*TINY[1:], "--dtype", "float31"], "'float31'"),
+        ([*TINY[1:-1], "think_end_token=5"], "think_end_token takes the reasoning out of answers"),
     ],
 )
 def test_what_cannot_be_run_is_one_line_and_exit_code_2(arguments, message, capsys):

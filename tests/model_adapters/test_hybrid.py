@@ -57,7 +57,10 @@ def test_short_chunks_and_those_of_other_layers_stay():
     assert chunks(network) == [16, 256]
 
 
-def test_a_model_on_a_cpu_computes_in_short_chunks(tokenizer):
+def test_a_model_computes_in_short_chunks_on_a_cpu_but_one_that_was_passed_in_stays_as_it_is(tokenizer, tmp_path):
     network = build_model("bamba", mamba_chunk_size=256)
     PythiaLM(pretrained=network, tokenizer=tokenizer)
-    assert chunks(network) == [32]
+    assert chunks(network) == [256]
+    network.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert chunks(PythiaLM(pretrained=str(tmp_path), device="cpu").model) == [32]

@@ -241,6 +241,11 @@ def test_cuda_where_there_is_none(device, neox_folder, mamba_folder):
     assert "no CUDA" in refusal(MambaLM, mamba_folder, device=device)
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda0", ""])
+def test_a_device_that_does_not_exist_is_not_taken_for_another(device, neox_folder):
+    assert "PyTorch knows no such device" in refusal(PythiaLM, neox_folder, device=device)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 @pytest.mark.parametrize("device", [None, "cuda:0"])
 def test_the_default_device_of_lm_eval_falls_back_to_the_cpu(device, mamba_folder):

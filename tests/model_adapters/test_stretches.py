@@ -77,6 +77,17 @@ def test_any_other_mask_is_heeded(mask, flashes):
     assert not flashes
 
 
+def test_mixed_precision_is_left_to_autocast(flashes):
+    # A rotation leaves queries and keys in float32, but not the values.
+    (query, key, value), mask = draw(20, 30), causal(20, 30)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        expected = functional.scaled_dot_product_attention(query, key, value.bfloat16(), mask)
+        with UnmaskedStretches():
+            found = functional.scaled_dot_product_attention(query, key, value.bfloat16(), mask)
+    assert torch.equal(found, expected)
+    assert not flashes
+
+
 UNMASKED = ("llama", "falcon_h1", "qwen3_next", "lfm2")
 MASKED = ("mistral", "gemma2", "gpt_neo", "mpt")
 

@@ -80,11 +80,12 @@ def write_results(
 
 def write_trained(
     folder: Path, scores, architecture="rope", seed=0, step=1000, learned="string_copy", lengths=(10, 20), memory=None,
-    task="string_copy", **run,
+    task="string_copy", trained_anew=0, **run,
 ) -> Path:  # fmt: skip
     """Write the results of a checkpoint of ``copy-eval train``, which learned the task ``learned`` up to ``lengths``.
 
-    ``memory`` has the bytes that the model keeps of a prompt by length, ``run`` more arguments of ``write_results``.
+    ``trained_anew`` is how often it was, ``memory`` has the bytes that the model keeps of a prompt by length, and
+    ``run`` more arguments of ``write_results``.
     """
     record = {
         "experiment": "data-efficiency", "size": "cpu", "task": learned, "architecture": architecture, "seed": seed,
@@ -94,7 +95,7 @@ def write_trained(
     ours["memory_bytes"] = {f"{task}_{length}": size for length, size in (memory or {}).items()}
     return write_results(
         folder, scores, model=f"{architecture}-seed{seed}/step{step}", task=task, copy_eval=ours,
-        weights_sha256=f"{seed:08x}{step:08x}" + "0" * 48, **run,
+        weights_sha256=f"{seed:08x}{step:08x}{trained_anew:048x}", **run,
     )  # fmt: skip
 
 

@@ -137,6 +137,26 @@ def test_what_a_server_refuses_is_told_in_one_line(
     assert not [line for line in lines if "retrying" in line.lower() or "Traceback" in line]
 
 
+@pytest.mark.parametrize("given", [{}, {"num_concurrent": 2}], ids=str)
+@pytest.mark.parametrize(
+    ("choices", "batch_size"),
+    [
+        ([{"index": 0, "text": None}], 1),
+        ([{"index": 0, "text": " 1"}, {"index": 0, "text": " 2"}], 2),
+        ([{"index": 0, "text": " 1"}], 2),
+    ],
+    ids=["no text", "one index for two", "too few"],
+)
+def test_a_completion_that_is_missing_is_no_empty_answer(
+    choices: list[dict[str, Any]], batch_size: int, given: Mapping[str, int], tmp_path: Path
+) -> None:
+    with serve(Book(said=json.dumps({"choices": choices}))) as address:
+        [failed] = failures(suite_at(address, TASKS[:1], batch_size, **given), tmp_path / "out")
+    assert "did not answer with a completion for each prompt" in failed.reason
+    assert not failed.details
+    assert not reports(tmp_path / "out" / "tiny")
+
+
 def test_a_request_that_fails_is_tried_again(tmp_path: Path) -> None:
     book = Book(fails_after=2, failures=1)
     with serve(book) as address:

@@ -89,3 +89,28 @@ def test_rounding_is_measured_small_in_float32_and_large_in_bfloat16_and_leaves_
         assert torch.equal(model._model_call(torch.tensor([prompt])), before)
     assert all(1e-6 < noise < 2e-3 for noise in noises["float32"])
     assert max(noises["bfloat16"]) > 100 * max(noises["float32"])
+
+
+def test_a_special_token_within_an_answer_is_the_models_own_although_no_text_shows_it(model):
+    prefer(model, "5", "1", 1.001)
+    plain = say(model)
+    model.tokenizer.add_special_tokens({"extra_special_tokens": ["5"]})
+    said = say(model)
+    assert "5" in plain
+    assert "5" not in said
+    assert ModelJudge(model).check([REQUEST], Answers("reference", [said])).equal == 1
+    assert compare_one(model, said, said + "1").diverged == 1
+
+
+def test_an_answer_of_more_tokens_than_were_asked_for_is_a_divergence(model):
+    short = Request("phonebook 1", QUESTION, ("\n",), 4)
+    answers = [Answers(name, [text]) for name, text in (("reference", " 7015"), ("engine", " 70155"))]
+    (difference,) = compare([short], *answers, ModelJudge(model)).differences
+    assert (difference.index, difference.verdict, difference.gap) == (4, "diverged", None)
+
+
+def test_a_model_that_computes_nothing_but_nan_is_not_the_reference_of_anything(model):
+    reference = say(model)
+    model.model.get_output_embeddings().weight.data.fill_(float("nan"))
+    (difference,) = ModelJudge(model).check([REQUEST], Answers("reference", [reference])).differences
+    assert (difference.verdict, difference.gap, difference.noise) == ("diverged", None, None)

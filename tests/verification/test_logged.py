@@ -117,6 +117,31 @@ def test_scored_choices_are_passed_over(tmp_path: Path) -> None:
     assert read_logged(log(tmp_path / "a", [" 1"], gen_kwargs=" a choice")) == []
 
 
+@pytest.mark.parametrize(
+    ("limits", "most"),
+    [({}, 256), ({"max_new_tokens": 9}, 9), ({"max_tokens": 9}, 9), ({"max_gen_toks": 8, "max_tokens": 9}, 8)],
+)
+def test_the_limit_on_an_answer_goes_by_the_names_that_lm_eval_knows(
+    limits: dict[str, int], most: int, tmp_path: Path
+) -> None:
+    [answer] = read_logged(log(tmp_path / "a", [" 1"], gen_kwargs={"until": ["\n"], **limits}))
+    assert answer.request.most == most
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"gen_kwargs": GREEDY | {"max_gen_toks": 0}},
+        {"gen_kwargs": GREEDY | {"max_gen_toks": float("inf")}},
+        {"prompts": [["messages of a chat"]]},
+    ],
+    ids=str,
+)
+def test_what_cannot_have_been_asked_is_refused(changes: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="line 1: not a sample"):
+        read_logged(log(tmp_path / "a", [""], **changes))
+
+
 @pytest.mark.parametrize("line", ["{", "[]", '{"doc_id": 1}', '{"arguments": {"gen_args_0": {}}}'])
 def test_a_file_that_is_not_lm_evals_is_named_with_the_line(line: str, tmp_path: Path) -> None:
     file = log(tmp_path / "a", [" 1"]) / "samples_book_2026-11-21T20-00-00.jsonl"

@@ -1,6 +1,7 @@
 """Every way of the packaged checkpoints, and faults of serving software that are planted into them."""
 
 import pytest
+from tokenizers.processors import TemplateProcessing
 
 from copy_eval.errors import UserError
 from copy_eval.model_adapters import decoding, mamba_run
@@ -54,6 +55,15 @@ def test_a_means_that_the_model_does_not_take_is_not_used_and_the_reason_is_told
     compared = by_way(Bench(model, requests[:2], 2, str).compare_parts())
     assert compared["drafts"].unused
     assert not compared["batch"].unused
+
+
+def test_hf_is_asked_with_the_same_tokens(requests):
+    model = PythiaLM(pretrained="tiny-pythia", device="cpu", add_bos_token=False)
+    # As the tokenizer of a Llama does, unless told otherwise.
+    model.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", model.eot_token_id)]
+    )
+    assert not Bench(model, requests, 8, str).compare_hf().differences
 
 
 def test_requests_over_the_context_are_left_out_and_named(requests):

@@ -25,14 +25,18 @@ def average_seeds(accuracy: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The same columns, and ``seeds``: how many were averaged, missing where that is one model. ``model`` and
         ``label`` of a mean are those of the training; ``n`` is the fewest prompts that a seed answered. Where a seed
-        has no accuracy there is no mean. A mean stands where the first of its models stood.
+        has no accuracy, or was not evaluated, there is no mean: that of the others is no point of the same line. Of
+        several models of one seed, as where it was trained anew, the newest result counts. A mean stands where the
+        first of its models stood.
     """
     lines = accuracy.assign(seeds=pd.array([pd.NA] * len(accuracy), dtype="Int64"))
     families = _families(accuracy)
     names = _name_families(families, accuracy)
+    seeds = accuracy["seed"].groupby(families).nunique()
     parts = [lines[families.isna()]]
     for (family, *_), rows in lines.groupby([families, "revision", "series", "length"], sort=False):
-        parts.append(_average(rows, names[str(family)]))
+        newest = rows.sort_values("date", kind="stable").drop_duplicates("seed", keep="last").sort_index()
+        parts.append(_average(newest, names[str(family)], int(seeds[str(family)])))
     return pd.concat(parts).sort_index(kind="stable").astype(lines.dtypes)
 
 
@@ -78,10 +82,10 @@ def _suffixes(revisions: pd.Series) -> pd.Series:
     return ("@" + revisions).mask(revisions == "main", "")
 
 
-def _average(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return the mean of rows that differ by their seed, as one row."""
+def _average(rows: pd.DataFrame, name: str, seeds: int) -> pd.DataFrame:
+    """Return the mean of rows that differ by their seed, as one row; without accuracy unless all ``seeds`` have one."""
     refused = bool(rows["over_context"].any())
-    known = not refused and bool(rows["accuracy"].notna().all())
+    known = not refused and int(rows["accuracy"].notna().sum()) == seeds
     values: dict[str, Any] = {
         "accuracy": rows["accuracy"].mean() if known else pd.NA,
         "low": rows["accuracy"].min() if known else pd.NA,

@@ -1,3 +1,4 @@
+import pandas as pd
 import pytest
 
 from copy_eval.reports.frames.seeds import average_seeds, line_labels
@@ -57,6 +58,23 @@ def test_a_seed_over_the_context_leaves_no_mean(tmp_path):
     found = lines(tmp_path)
     assert found["over_context"].tolist() == [True]
     assert found[["accuracy", "low", "high"]].isna().all(axis=None)
+
+
+def test_a_length_that_one_seed_was_not_evaluated_at_has_no_mean_of_the_others(tmp_path):
+    write_trained(tmp_path, {10: 0.5, 20: 0.4}, seed=0)
+    write_trained(tmp_path, {10: 0.7}, seed=1)
+    short, long = lines(tmp_path).itertuples()
+    assert (short.accuracy, short.seeds) == (pytest.approx(0.6), 2)
+    assert pd.isna(long.accuracy)
+    assert not long.over_context
+
+
+def test_of_a_seed_that_was_trained_anew_the_newest_result_counts(tmp_path):
+    for seed in (0, 1):
+        write_trained(tmp_path, {10: 0.1}, seed=seed, date=1.0)
+        write_trained(tmp_path, {10: 0.7 + 0.2 * seed}, seed=seed, trained_anew=1, date=2.0)
+    [row] = lines(tmp_path).itertuples()
+    assert (row.accuracy, row.low, row.high, row.seeds) == pytest.approx((0.8, 0.7, 0.9, 2))
 
 
 def test_a_model_that_is_called_like_a_mean_keeps_its_name(tmp_path):

@@ -21,9 +21,9 @@ def styles(*architectures):
 
 
 def test_colour_and_marker_tell_the_architecture():
-    transformer, state_space, hybrid, unknown = styles("transformer", "state space", "hybrid", None)
-    assert len({style.colour for style in (transformer, state_space, hybrid, unknown)}) == 4
-    assert len({style.marker for style in (transformer, state_space, hybrid, unknown)}) == 4
+    drawn = styles("transformer", "state space", "hybrid", "recurrent", None)
+    assert len({style.colour for style in drawn}) == 5
+    assert len({style.marker for style in drawn}) == 5
 
 
 def test_larger_models_are_darker_and_the_largest_is_solid():
@@ -41,7 +41,7 @@ def contrast_to_white(colour):
     return 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05)
 
 
-@pytest.mark.parametrize("architecture", ["transformer", "state space", "hybrid", None])
+@pytest.mark.parametrize("architecture", ["transformer", "state space", "hybrid", "recurrent", None])
 @pytest.mark.parametrize("count", [1, 2, 9])
 def test_every_model_can_be_seen_on_white(architecture, count):
     colours = [style.colour for style in styles(*[architecture] * count)]

@@ -6,7 +6,6 @@ thousand tokens is most of a second; one that is far beyond a model's context is
 """
 
 import json
-import re
 import unicodedata
 from functools import cached_property
 from string import ascii_letters, digits
@@ -14,7 +13,7 @@ from typing import Any
 
 _LETTERS = frozenset(ascii_letters + digits)
 
-_OTHERS = re.compile(f"[^{ascii_letters}{digits}]+")
+_OTHERS = bytes(set(range(256)) - set("".join(_LETTERS).encode()))
 
 
 class TokenBound:
@@ -33,7 +32,7 @@ class TokenBound:
             return 0
         # Some tokenizers do so first, and a letter with an accent behind it is then no ASCII letter any more.
         composed = unicodedata.normalize("NFC", text)
-        return -(-len(_OTHERS.sub("", composed)) // self._most_letters)
+        return -(-_count_letters(composed) // self._most_letters)
 
     @cached_property
     def _most_letters(self) -> int | None:
@@ -44,7 +43,11 @@ class TokenBound:
         vocabulary = backend.get_vocab(with_added_tokens=True)
         if not (vocabulary.keys() >= _LETTERS and _keeps_letters(backend.normalizer, backend.pre_tokenizer)):
             return None
-        return max(len(_OTHERS.sub("", token)) for token in vocabulary)
+        return max(map(_count_letters, vocabulary))
+
+
+def _count_letters(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass").translate(None, _OTHERS))
 
 
 def _keeps_letters(normalizer: Any, pre_tokenizer: Any) -> bool:

@@ -181,9 +181,10 @@ _MARKERS = {
     "circle": "M-.7 0A.7 .7 0 1 1 .7 0A.7 .7 0 1 1 -.7 0Z",
     "square": "M-.6-.6H.6V.6H-.6Z",
     "triangle-up": "M0-.8L.8 .6H-.8Z",
-    "triangle-down": "M0 .8L.8-.6H-.8Z",
+    "triangle-down": "M0 .8L-.8-.6H.8Z",
     "diamond": "M0-.9L.9 0L0 .9L-.9 0Z",
 }
+"""Clockwise as the bar below them is, or the two would cancel out where they overlap."""
 
 
 def legend_key(style: Style) -> str:

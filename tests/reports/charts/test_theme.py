@@ -1,3 +1,6 @@
+import re
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,6 +64,24 @@ def test_a_legends_key_has_the_marker_and_as_many_bars_as_there_are_dashes():
     solid, dashed = styles("transformer", "transformer")[::-1]
     assert legend_key(solid).count("M") == 1 + 1
     assert legend_key(dashed).count("M") == 3 + 1
+
+
+def turn(path):
+    """Twice the signed area within a path of straight lines: positive if it goes clockwise on a screen."""
+    points = [(0.0, 0.0)]
+    for command, numbers in re.findall(r"([MLHV])([^A-Z]+)", path):
+        *_, x, y = [float(number) for number in re.findall(r"-?[\d.]+", numbers)] * 2
+        points.append((x, points[-1][1]) if command == "H" else (points[-1][0], y) if command == "V" else (x, y))
+    (_, *corners) = points
+    return sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise([*corners, corners[0]]))
+
+
+@pytest.mark.parametrize("architecture", ["state space", "hybrid", "recurrent", None])
+def test_marker_and_bar_of_a_legends_key_turn_alike_so_that_neither_cuts_a_hole_into_the_other(architecture):
+    [style] = styles(architecture)
+    bar, marker = legend_key(style).split("Z")[:2]
+    assert turn(bar) > 0
+    assert turn(marker) > 0
 
 
 def test_a_long_title_is_broken_into_lines():

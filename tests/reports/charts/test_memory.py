@@ -50,6 +50,13 @@ def test_the_two_lengths_of_a_line_that_is_one_point_stand_on_either_side_of_it(
     assert (anchors["10"], anchors["20"]) == ("end", "start")
 
 
+def test_models_that_meet_in_a_point_name_its_length_once(tmp_path):
+    for architecture, longest in (("rope", 0.99), ("nope", 0.5), ("alibi", 0.48)):
+        write_trained(tmp_path, {10: 1.0, 20: longest}, architecture, memory={10: 40_960.0, 20: 81_920.0})
+    shown = texts(draw_memory(build_report([tmp_path]).memory))
+    assert [shown.count(length) for length in ("10", "20")] == [1, 2]
+
+
 def test_a_single_point_and_a_model_without_any_memory_can_be_drawn(tmp_path):
     write_trained(tmp_path, {10: 0.5}, memory={10: 0.0})
     assert [point["memory"] for point in marks(draw_memory(build_report([tmp_path]).memory), "point")] == ["0 B"]

@@ -202,7 +202,7 @@ class Bench:
             given = {"adapter": "local-completions", "base_url": address, "batch_size": settings.batch_size}
             given |= {"model_args": {"tokenized_requests": False, "tokenizer_backend": "huggingface"}}
             self._log_answers(given, out, settings.data_seed)
-        return verify_logged(reference, out, self._model)
+        return verify_logged(reference, out, lambda: self._model)
 
     def _log_answers(self, model: Mapping[str, Any], out: Path, data_seed: int) -> None:
         """Have lm-eval ask a model and log its answers, by ``copy-eval run``."""

@@ -14,8 +14,8 @@ OVER_CONTEXT = "over context"
 
 
 def refuse_over_context(needed: int, available: int) -> str:
-    """Return the response for a prompt that with its answer needs ``needed`` tokens of a context of ``available``."""
-    return f"{_MARK} needs {needed} tokens, the model takes {available}"
+    """Return the response for a prompt that with its answer needs ``needed`` tokens or more of ``available``."""
+    return f"{_MARK} needs at least {needed} tokens, the model takes {available}"
 
 
 def is_over_context(response: str) -> bool:

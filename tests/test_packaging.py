@@ -88,7 +88,7 @@ def test_the_constraints_hold_everything_that_is_required_directly_or_not():
 def test_the_lowest_versions_that_are_tested_are_the_floors_of_every_requirement():
     stated = floors(PROJECT["dependencies"])
     assert stated.keys() == {canonical(requirement) for requirement in PROJECT["dependencies"]}
-    for name in ("peft", "ray", "training"):
+    for name in ("peft", "ray", "serving", "training"):
         stated |= floors(PROJECT["optional-dependencies"][name])
     tested = {name: Version(version) for name, version in pins("constraints-lowest.txt").items()}
     assert {name for name, floor in stated.items() if tested[name] != floor} == {"torch"}
@@ -115,7 +115,7 @@ def test_every_package_that_the_code_imports_is_required():
     foreign = imported - set(sys.stdlib_module_names) - {"copy_eval"}
     required = {canonical(name) for name in PROJECT["dependencies"]}
     extras = PROJECT["optional-dependencies"]
-    optional = {canonical(name) for extra in ("cuda", "peft", "ray") for name in extras[extra]}
+    optional = {canonical(name) for extra in ("cuda", "peft", "ray", "serving") for name in extras[extra]}
     names = importlib.metadata.packages_distributions()
     providers = {canonical(names.get(module, [module])[0]) for module in foreign}
     assert providers <= required | optional

@@ -28,6 +28,8 @@ def add_parser(subcommands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the tables and write the files of the report."""
     # pandas and Altair take seconds to import: only this subcommand pays for them.
+    from copy_eval.reports.frames.result_files import counted
+    from copy_eval.reports.frames.series import FEW_STEPS
     from copy_eval.reports.report import build_report
     from copy_eval.reports.report_files import render_files, write_report
     from copy_eval.reports.writing.formats import to_terminal
@@ -35,9 +37,12 @@ def run(options: argparse.Namespace) -> int:
 
     report = build_report(options.results, options.pool)
     written, removed = write_report(options.out, render_files(report))
-    tables = [*accuracy_tables(report), *examples_tables(report), leaderboard_table(report)]
+    brief = report.with_few_steps(FEW_STEPS)
+    tables = [*accuracy_tables(brief), *examples_tables(brief), leaderboard_table(brief)]
     for table in tables:
         print(to_terminal(table))
+    if left_out := len(report.leaderboard) - len(brief.leaderboard):
+        print(f"Left out above: {counted(left_out, 'other training step')} of these models; tables.md has all rows.")
     print("\n".join(dict.fromkeys(note for table in tables for note in table.notes)) + "\n")
     print("\n".join(f"wrote {file}" for file in written))
     for file in removed:

@@ -100,7 +100,7 @@ def _verify_logged(folders: Sequence[Path], load: "_Loader | None") -> "Verifica
     if len(folders) != 2:
         raise UserError("name two folders of logged samples: those of the reference and those of the engine")
     reference, engine = folders
-    return verify_logged(reference, engine, None if load is None else load())
+    return verify_logged(reference, engine, load)
 
 
 class _Loader:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, cast
 
 import torch
@@ -31,6 +31,7 @@ from copy_eval.model_adapters.memory import LayerCache, bytes_kept, free_memory,
 from copy_eval.model_adapters.prefixes import find_families
 from copy_eval.model_adapters.self_test import FAILURES
 from copy_eval.over_context import refuse_over_context
+from copy_eval.token_bound import TokenBound
 from copy_eval.training_record import read_record
 
 _log = logging.getLogger(__name__)
@@ -127,8 +128,8 @@ class ExactLM(CheckedLM):
         # The weights are read once more for it, so only the process that writes the results does it.
         self._weights_sha256 = fingerprint_model({"pretrained": pretrained, **options}) if self.rank == 0 else None
         self._trust = self._new_trust() if draft else None
-        self._layer_caches = self._find_layer_caches()
         self._memory_bytes: dict[str, float] = {}
+        self._token_bound = TokenBound(self.tokenizer)
         self._record = read_record(pretrained) if isinstance(pretrained, str) else None
 
     @property
@@ -203,9 +204,16 @@ class ExactLM(CheckedLM):
     def _new_trust(self) -> Trust:
         return Trust()
 
+    @cached_property
+    def _layer_caches(self) -> Sequence[LayerCache] | None:
+        """What each layer keeps of a text; None where nothing tells.
+
+        Found out at the first prompt, since a self-test at load looks for models that any pass changes for good.
+        """
+        return self._find_layer_caches()
+
     @torch.no_grad()
     def _find_layer_caches(self) -> Sequence[LayerCache] | None:
-        """Return what each layer keeps of a text; None where nothing tells."""
         caches = []
         for tokens in _SHORT:
             ids = torch.full((1, tokens), self.prefix_token_id, device=self.device)
@@ -253,9 +261,7 @@ class ExactLM(CheckedLM):
         most_rows = self._rows_per_batch()
         for places in alike.values():
             settings = self._settings(requests[places[0]].args[1])
-            prompts = [self._encode(requests[place].args[0]) for place in places]
-            self._note_memory([requests[place].task_name for place in places], prompts)
-            for rows, answers in self._answer_all(prompts, settings, most_rows):
+            for rows, answers in self._answer_requests([requests[place] for place in places], settings, most_rows):
                 for row, answer in zip(rows, answers, strict=True):
                     place = places[row]
                     if isinstance(answer, Answer):
@@ -279,6 +285,26 @@ class ExactLM(CheckedLM):
         if self._progress is not None:
             self._progress.set_postfix_str(f"{taken} of {tokens} tokens of a prompt")
         self.on_tokens(taken, tokens)
+
+    def _answer_requests(
+        self, requests: Sequence[Instance], settings: dict[str, Any], most_rows: int
+    ) -> Iterator[tuple[Sequence[int], list[Answer | str]]]:
+        """Yield places of requests and their answers, first the refusals of those that need not even be encoded."""
+        texts = [request.args[0] for request in requests]
+        refusals: dict[int, Answer | str] = {}
+        if self.context_length is not None and not self.truncation:
+            fewest = map(self._token_bound.fewest, texts)
+            refusals = {
+                place: refuse_over_context(tokens + 1, self.context_length)
+                for place, tokens in enumerate(fewest)
+                if tokens >= self.context_length
+            }
+        yield list(refusals), list(refusals.values())
+        read = [place for place in range(len(texts)) if place not in refusals]
+        prompts = [self._encode(texts[place]) for place in read]
+        self._note_memory([requests[place].task_name for place in read], prompts)
+        for batch, answers in self._answer_all(prompts, settings, most_rows):
+            yield [read[row] for row in batch], answers
 
     def _answer_all(
         self, prompts: Sequence[Sequence[int]], settings: dict[str, Any], most_rows: int

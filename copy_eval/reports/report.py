@@ -1,14 +1,16 @@
 """Everything that a report shows, computed once; tables, charts and the page only lay it out."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 
 from copy_eval.reports.frames.results import read_results
 from copy_eval.reports.frames.samples import read_samples
 from copy_eval.reports.frames.seeds import average_seeds
+from copy_eval.reports.frames.series import few_steps
 from copy_eval.reports.statistics.accuracy import QUARTERS, accuracy_by_depth, accuracy_by_length
 from copy_eval.reports.statistics.memory_bounds import memory_by_length
 from copy_eval.reports.statistics.sample_efficiency import examples_needed
@@ -48,6 +50,16 @@ class Report:
 
     examples: pd.DataFrame
     """Training examples to 90 %, from ``sample_efficiency.examples_needed``; may be empty."""
+
+    def with_few_steps(self, most: int) -> Self:
+        """Return the report with ``few_steps`` in ``accuracy`` and in the leaderboard, where ranks stay those of all.
+
+        Args:
+            most: training steps of one model.
+        """
+        accuracy = few_steps(self.accuracy, most)
+        board = self.leaderboard
+        return replace(self, accuracy=accuracy, leaderboard=board[board["label"].isin(accuracy["label"])])
 
 
 def build_report(paths: Iterable[Path], pool: bool = False) -> Report:

@@ -18,6 +18,7 @@ from copy_eval.measurement import model_of, requested_setup
 from copy_eval.over_context import refuse_over_context
 from copy_eval.packaged import PACKAGED
 from copy_eval.runs.model_entries import SERVED
+from copy_eval.token_bound import TokenBound
 
 _NO_COMPLETIONS = (AssertionError, KeyError, IndexError, TypeError, ValueError)
 """What lm-eval stumbles with over an answer that is no list of completions."""
@@ -62,6 +63,7 @@ class ServedModel:
         # lm-eval cuts tokens to a context of 2048 by default, but it sends a text of any length.
         known = lm.tokenizer is not None and (lm.tokenized_requests or arguments.get("max_length") is not None)
         self._context: int | None = lm.max_length if known else None
+        self._token_bound = TokenBound(lm.tokenizer)
         lm.refuses_over_context = known
         lm.generate_until, lm.parse_generations = self.generate_until, self._parse_all
         # Of several requests at a time, the first that fails is told; asyncio would add a traceback for each other one.
@@ -145,7 +147,10 @@ class ServedModel:
     def _refuse(self, prompt: str, gen_kwargs: Mapping[str, Any]) -> str | None:
         if self._context is None:
             return None
-        needed = len(self._lm.tok_encode(prompt)) + int(gen_kwargs.get("max_gen_toks", self._lm._max_gen_toks))
+        most = int(gen_kwargs.get("max_gen_toks", self._lm._max_gen_toks))
+        needed = self._token_bound.fewest(prompt) + most
+        if needed <= self._context:
+            needed = len(self._lm.tok_encode(prompt)) + most
         return refuse_over_context(needed, self._context) if needed > self._context else None
 
     def _read_kept(self) -> dict[str, str]:

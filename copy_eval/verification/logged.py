@@ -6,7 +6,7 @@ them, for any task that generates text.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,13 +39,14 @@ class LoggedAnswer:
     """At random, so that it need not come again."""
 
 
-def verify_logged(reference: Path, engine: Path, model: "HFLM | None" = None) -> Verification:
+def verify_logged(reference: Path, engine: Path, load: "Callable[[], HFLM] | None" = None) -> Verification:
     """Compare the answers of an engine with those of a reference, task by task, where both were asked the same.
 
     Args:
         reference: a folder with files of samples, of one model.
         engine: another.
-        model: tells ties from divergences by its logits; without it each difference counts as a divergence.
+        load: returns the model that tells ties from divergences by its logits, once there is something to compare;
+            without it each difference counts as a divergence.
 
     Raises:
         UserError: if a folder has no such files, holds several models, or was asked nothing that the other was.
@@ -72,7 +73,7 @@ def verify_logged(reference: Path, engine: Path, model: "HFLM | None" = None) ->
     if not pairs:
         reasons = "; ".join(note for note in notes if note)
         raise UserError(f"{reference} and {engine} have no answers to the same prompts ({reasons})")
-    judge = None if model is None else _judge_with(model)
+    judge = None if load is None else _judge_with(load())
     comparisons = tuple(_compare(task, of_task, judge) for task, of_task in pairs.items())
     if judge is None and any(comparison.differences for comparison in comparisons):
         notes.append(

@@ -8,8 +8,10 @@ differ from those in float32 without any fault; what must hold is that in half p
 """
 
 import gc
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -122,13 +124,14 @@ class Bench:
         way = "lm-eval's hf"
         if not isinstance(self._model.model, PreTrainedModel):
             return self._unused(way, "the model in memory is mamba-ssm's, which transformers' generate cannot run")
-        hf = HFLM(
-            pretrained=self._model.model,
-            tokenizer=self._model.tokenizer,
-            backend="causal",
-            add_bos_token=self._model.add_bos_token,
-            mixed_precision_dtype=self._model.mixed_precision_dtype,
-        )
+        with _loaded_on_purpose():
+            hf = HFLM(
+                pretrained=self._model.model,
+                tokenizer=self._model.tokenizer,
+                backend="causal",
+                add_bos_token=self._model.add_bos_token,
+                mixed_precision_dtype=self._model.mixed_precision_dtype,
+            )
         try:
             return self._compare(self._ask(way, hf))
         except FAILURES as error:
@@ -162,6 +165,24 @@ class Bench:
 
     def _unused(self, way: str, why: str) -> Comparison:
         return Comparison(way + self._suffix, len(self._requests), unused=why)
+
+
+_hf_log = logging.getLogger("lm_eval.models.huggingface")
+
+
+@contextmanager
+def _loaded_on_purpose() -> Iterator[None]:
+    """Take lm-eval's warnings of a model that was loaded before from the log; all others stay."""
+    beginnings = ("`pretrained` model kwarg is not of type `str`", "Passed an already-initialized model")
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(beginnings)
+
+    _hf_log.addFilter(is_other)
+    try:
+        yield
+    finally:
+        _hf_log.removeFilter(is_other)
 
 
 def _generation_arguments(request: Request) -> dict[str, Any]:

@@ -3,7 +3,7 @@ import re
 import pandas as pd
 
 from copy_eval.cli import main
-from tests.reports.result_files import write_results
+from tests.reports.result_files import write_results, write_trained
 
 HOSTILE = '=cmd(),"q"\n<script>alert(1)</script>$x$'
 
@@ -30,6 +30,19 @@ def test_report_prints_the_table_and_writes_every_file(tmp_path, capsys):
     assert frame[["step", "length", "accuracy"]].to_numpy().tolist() == [
         [step, length, accuracy] for step in (1, 10, 100) for length, accuracy in ((10, 1.0), (20, 0.5))
     ]
+
+
+def test_the_terminal_shows_the_last_checkpoint_of_a_training_and_says_how_many_it_leaves_out(tmp_path, capsys):
+    for place, step in enumerate((1000, 2000, 5000)):
+        write_trained(tmp_path, {10: 0.3 * place}, step=step)
+    assert report(tmp_path / "report", tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("rope-seed0@step5000") == 2  # in the table of accuracies and in the leaderboard
+    assert "step1000" not in printed
+    assert "step2000" not in printed
+    assert "Left out above: 2 other training steps of these models; tables.md has all rows.\n" in printed
+    tables = (tmp_path / "report" / "tables.md").read_text()
+    assert all(tables.count(f"rope-seed0@step{step}") == 2 for step in (1000, 2000, 5000))
 
 
 def test_a_report_in_the_place_of_another_removes_what_only_that_wrote(tmp_path, capsys):

@@ -1,3 +1,5 @@
+import random
+
 import pytest
 import torch
 from lm_eval.api.instance import Instance
@@ -73,6 +75,24 @@ def test_a_prompt_longer_than_the_context_is_refused_and_the_others_still_run(mo
     assert [texts[0], texts[2]] == answer(model, [PROMPTS[0], PROMPTS[3]])
 
 
+def test_prompts_far_beyond_the_context_are_refused_unread_and_the_decision_is_that_of_their_tokens(
+    neox_folder, monkeypatch
+):
+    model = PythiaLM(pretrained=str(neox_folder), device="cpu", max_length=24)
+    rng = random.Random(0)
+    pieces = ["the cat ", "7", "James", " é", "----", "\n"]
+    prompts = ["".join(rng.choices(pieces, k=rng.randrange(1, 300))) for _ in range(60)]
+    read = []
+    encode = model._encode
+    monkeypatch.setattr(model, "_encode", lambda prompt: read.append(prompt) or encode(prompt))
+
+    refused = [is_over_context(text) for text in answer(model, prompts, max_gen_toks=1)]
+
+    assert refused == [len(model.tok_encode(prompt)) >= 24 for prompt in prompts]
+    unread = set(prompts) - set(read)
+    assert 10 < len(unread) < sum(refused)
+
+
 def test_a_prompt_whose_answer_ends_before_the_context_does_is_not_refused(model):
     free = model.max_length - len(model.tok_encode(PROMPTS[0]))
     whole = answer(model, PROMPTS[:1], until=[], max_gen_toks=free)[0]
@@ -83,7 +103,7 @@ def test_a_prompt_whose_answer_ends_before_the_context_does_is_not_refused(model
 def test_an_answer_that_the_context_cuts_off_is_refused_with_what_it_needs(model, caplog):
     texts = answer(model, PROMPTS[:2], until=["no such text"], max_gen_toks=256)
 
-    assert texts[0].endswith("needs 97 tokens, the model takes 96")
+    assert texts[0].endswith("needs at least 97 tokens, the model takes 96")
     assert "some_task: 2 prompts" in caplog.text
 
 

@@ -32,6 +32,11 @@ def test_every_way_of_a_sound_model_answers_as_the_reference(bench, requests):
         assert (each.equal, each.total) == (len(requests), len(requests)), each.differences
 
 
+def test_a_sound_model_leaves_nothing_in_the_log(pythia, caplog):
+    pythia.compare_hf()
+    assert not caplog.records
+
+
 def test_half_precision_is_compared_with_a_reference_of_its_own_and_absent_kernels_are_told(requests):
     loaded = []
 

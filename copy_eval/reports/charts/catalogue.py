@@ -12,7 +12,7 @@ from copy_eval.reports.charts.emergence import draw_emergence
 from copy_eval.reports.charts.learning import draw_learning
 from copy_eval.reports.charts.memory import draw_memory
 from copy_eval.reports.charts.theme import Drawing, apply_theme
-from copy_eval.reports.frames.series import few_steps, training_curves, trajectories, trajectory_names
+from copy_eval.reports.frames.series import FEW_STEPS, few_steps, training_curves, trajectories, trajectory_names
 from copy_eval.reports.report import Report
 from copy_eval.reports.statistics.memory_bounds import BOUND_NOTE, memory_by_length
 from copy_eval.reports.statistics.sample_efficiency import learning_curves
@@ -88,7 +88,7 @@ ACCURACY = ChartKind(
     rows=lambda report: report.lines,
     table="accuracy_by_length.csv",
     draw=draw_accuracy,
-    most_steps=4,
+    most_steps=FEW_STEPS,
 )
 
 CHARTS = (

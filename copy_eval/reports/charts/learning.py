@@ -86,7 +86,7 @@ def _draw_panel(rows: pd.DataFrame, styles: Mapping[str, Style], examples: alt.S
     colours = alt.Scale(domain=list(styles), range=[style.colour for style in styles.values()])
     colour = alt.Color("training:N", title=None, scale=colours, legend=line_legend(list(styles.values())))
     about = [*tooltips(unit, metric), alt.Tooltip("step:Q", title="training examples", format=",")]
-    base = alt.Chart().encode(x=x, y=alt.Y("accuracy:Q", **accuracy_axis(metric)), color=colour)
+    base = alt.Chart().encode(x=x, y=alt.Y("accuracy:Q", **accuracy_axis(metric, grid=True)), color=colour)
     layers = (
         alt.Chart().mark_rule(color="#8a8f96", strokeDash=[4, 4]).encode(y=alt.datum(THRESHOLD)),
         base.mark_area(opacity=min(0.16, 0.9 / len(styles))).encode(y="low:Q", y2="high:Q"),

@@ -44,7 +44,8 @@ def draw_memory(rows: pd.DataFrame, styles: Mapping[str, Style] | None = None) -
     unit, metric = length_unit(rows), metric_title(rows["metric"].iloc[0])
     scored = rows[rows["accuracy"].notna()].sort_values("length", kind="stable")
     of_label = scored.groupby("label")["length"]
-    at_end = (scored["length"] == of_label.transform("min")) | (scored["length"] == of_label.transform("max"))
+    at_end = scored["length"] == of_label.transform("max")
+    at_beginning = (scored["length"] == of_label.transform("min")) & ~at_end
     frame = scored[["label", "length", "accuracy", "n", "memory_bytes"]].assign(
         name=scored["label"].map(names),
         bucket=scored["length"].map(lengths),
@@ -53,6 +54,7 @@ def draw_memory(rows: pd.DataFrame, styles: Mapping[str, Style] | None = None) -
         bound=["" if pd.isna(bound) else f"{bound:.1%}" for bound in scored["bound"]],
         dashes=scored["label"].map(lambda label: styles[label].pattern),
         marker=scored["label"].map(lambda label: styles[label].marker),
+        beginning=scored["length"].map(lengths).where(at_beginning, ""),
         end=scored["length"].map(lengths).where(at_end, ""),
     )
     colour = alt.Color(
@@ -76,11 +78,25 @@ def draw_memory(rows: pd.DataFrame, styles: Mapping[str, Style] | None = None) -
     layers = (
         base.mark_line(strokeWidth=2).encode(strokeDash=alt.StrokeDash("dashes:N", scale=None), order="length:Q"),
         base.mark_point(filled=True, size=45, opacity=1).encode(shape=alt.Shape("marker:N", scale=None), tooltip=about),
-        base.mark_text(align="left", dx=7, dy=-7, fontSize=9.5).encode(text="end:N"),
+        # To either side, as both ends of a recurrent model's line may be one point.
+        _once(base, "beginning").mark_text(align="right", dx=-7, dy=-7, fontSize=9.5).encode(text="beginning:N"),
+        _once(base, "end").mark_text(align="left", dx=7, dy=-7, fontSize=9.5).encode(text="end:N"),
     )
     title = chart_title(rows["title"].iloc[0], f"against memory; the numbers at the ends of a line are {unit}")
     chart = alt.layer(*layers, data=frame).properties(width=WIDTH, height=HEIGHT, title=title)
     return only_shown(chart, labels)
+
+
+def _once(base: alt.Chart, name: str) -> alt.Chart:
+    """Leave out a text where a model of the same memory has the same one no more than a line of text above it."""
+    beside = base.transform_window(
+        sort=[alt.SortField("accuracy", order="descending")], groupby=["memory", name], above="lag(accuracy)"
+    )
+    return beside.transform_filter(f"!isValid(datum.above) || datum.above - datum.accuracy > {_TEXT_HEIGHT}")
+
+
+_TEXT_HEIGHT = 0.04
+"""On the axis of accuracies."""
 
 
 def _domain(rows: pd.DataFrame) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from copy_eval.reports.frames.result_files import HYBRID, STATE_SPACE, TRANSFORMER
+from copy_eval.reports.frames.result_files import HYBRID, RECURRENT, STATE_SPACE, TRANSFORMER
 
 Drawing = alt.Chart | alt.LayerChart | alt.FacetChart | alt.ConcatChart | alt.VConcatChart
 """What a chart is made as: Altair's object, to be changed or saved."""
@@ -132,6 +132,8 @@ _LOOKS = {
     TRANSFORMER: ("#0072B2", "circle"),
     STATE_SPACE: ("#D55E00", "square"),
     HYBRID: ("#009E73", "triangle-up"),
+    # Their reddish purple, darkened so that it can be seen on white.
+    RECURRENT: ("#B05A8A", "triangle-down"),
 }
 
 _UNKNOWN = ("#666666", "diamond")
@@ -179,8 +181,10 @@ _MARKERS = {
     "circle": "M-.7 0A.7 .7 0 1 1 .7 0A.7 .7 0 1 1 -.7 0Z",
     "square": "M-.6-.6H.6V.6H-.6Z",
     "triangle-up": "M0-.8L.8 .6H-.8Z",
+    "triangle-down": "M0 .8L-.8-.6H.8Z",
     "diamond": "M0-.9L.9 0L0 .9L-.9 0Z",
 }
+"""Clockwise as the bar below them is, or the two would cancel out where they overlap."""
 
 
 def legend_key(style: Style) -> str:

@@ -269,6 +269,8 @@ STATE_SPACE = "state space"
 
 HYBRID = "hybrid"
 
+RECURRENT = "recurrent"
+
 _MODEL_TYPES = {
     TRANSFORMER: {
         "bloom", "cohere", "cohere2", "copy_eval_position_bias", "deepseek_v2", "deepseek_v3", "falcon", "gemma",
@@ -286,6 +288,8 @@ _MODEL_TYPES = {
         "minimax", "nemotron_h", "olmo_hybrid", "qwen3_5", "qwen3_5_moe", "qwen3_5_moe_text", "qwen3_5_text",
         "qwen3_next", "recurrent_gemma", "state_spaces_hybrid", "zamba", "zamba2",
     },
+    # A state of fixed size too, but one that each step passes through gates that depend on it.
+    RECURRENT: {"copy_eval_lstm"},
 }  # fmt: skip
 """transformers' ``model_type``; ``state_spaces_hybrid`` is our adapter's, of models that only mamba-ssm runs."""
 
@@ -294,7 +298,7 @@ _FAMILIES = {r"EleutherAI/pythia-": TRANSFORMER, r"state-spaces/mamba2?-\d": STA
 
 
 def _tell_architecture(model_type: str | None, adapter: str | None, model: str) -> str | None:
-    """Return ``TRANSFORMER``, ``STATE_SPACE``, ``HYBRID``, or None where that is not known.
+    """Return ``TRANSFORMER``, ``STATE_SPACE``, ``HYBRID``, ``RECURRENT``, or None where that is not known.
 
     Our adapters log the ``model_type``; of lm-eval's own, the adapter's name and ``pretrained=`` have to tell.
     """

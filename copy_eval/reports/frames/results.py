@@ -32,7 +32,7 @@ COLUMNS = {
     "label": "string",  # these three for people: unique, short, in one line; see `add_labels`
     "step": "Int64",  # of a revision or a folder like step3000
     "adapter": "string",  # lm-eval's `--model`
-    "architecture": "string",  # "transformer", "state space" or "hybrid"; missing where unknown
+    "architecture": "string",  # "transformer", "state space", "hybrid" or "recurrent"; missing where unknown
     "parameters": "Int64",  # missing where unknown
     "task": "string",  # the experiment, without the length: phonebook_copy
     "description": "string",  # what the task asks, in a sentence; missing where it does not say

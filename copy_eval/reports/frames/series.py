@@ -117,6 +117,10 @@ def training_curves(accuracy: pd.DataFrame) -> pd.DataFrame:
     return curves[curves.index.isin(kept.index)]
 
 
+FEW_STEPS = 4
+"""Training steps of one model that can be told apart in a chart, and that a terminal shows."""
+
+
 def few_steps(rows: pd.DataFrame, most: int) -> pd.DataFrame:
     """Of a model with more than ``most`` training steps keep so many, spread evenly over them and with the last one.
 

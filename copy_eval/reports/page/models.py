@@ -13,6 +13,7 @@ _SYMBOLS = {
     "circle": "M20 6a4 4 0 1 1-8 0a4 4 0 1 1 8 0",
     "square": "M12 2h8v8h-8z",
     "triangle-up": "M16 1l5 9h-10z",
+    "triangle-down": "M16 11l5-9h-10z",
     "diamond": "M16 1l5 5l-5 5l-5-5z",
 }
 """The charts' markers as SVG paths around (16, 6)."""

@@ -3,7 +3,7 @@ import pytest
 from copy_eval.reports.charts.learning import draw_learning
 from copy_eval.reports.report import build_report
 from copy_eval.reports.statistics.sample_efficiency import learning_curves
-from tests.reports.charts.drawings import marks, texts
+from tests.reports.charts.drawings import draw, marks, texts
 from tests.reports.result_files import write_trained
 
 
@@ -38,6 +38,12 @@ def test_the_bands_are_said_to_be_those_of_seeds_and_the_line_that_of_90_percent
     # A title of several lines is one text without the spaces between them.
     said = "".join(" ".join(texts(draw_learning(curves))).split())
     assert "of a mean over seeds from the lowest to the highest. Dashed: 90%".replace(" ", "") in said
+
+
+def test_every_panel_has_lines_at_the_accuracies_of_its_axis(curves):
+    lines = [element for element in draw(draw_learning(curves)) if "axis-grid" in element.get("class", "")]
+    horizontal = [line for axis in lines for line in axis if float(line.get("x2", 0)) > 0]
+    assert len(horizontal) == 2 * 6
 
 
 def test_one_length_is_one_chart_with_its_length_in_the_title(curves):

@@ -3,7 +3,7 @@ import pytest
 from copy_eval.reports.charts.memory import draw_memory
 from copy_eval.reports.charts.rendering import to_spec
 from copy_eval.reports.report import build_report
-from tests.reports.charts.drawings import marks, texts
+from tests.reports.charts.drawings import draw, marks, texts
 from tests.reports.result_files import write_results, write_trained
 
 
@@ -41,6 +41,20 @@ def test_the_ends_of_a_line_say_their_lengths_and_the_axis_speaks_of_bytes(repor
     assert "bytes that the model keeps of the prompt" in shown
     assert {"16 B", "128 B", "1 KiB"} <= set(shown)
     assert sorted(text for text in shown if text in ("10", "20", "50")) == ["10", "10", "20", "50"]
+
+
+def test_the_two_lengths_of_a_line_that_is_one_point_stand_on_either_side_of_it(tmp_path):
+    write_trained(tmp_path, {10: 0.0, 20: 0.0}, "lstm", memory={10: 16.0, 20: 16.0})
+    drawn = draw(draw_memory(build_report([tmp_path]).memory))
+    anchors = {"".join(element.itertext()): element.get("text-anchor") for element in drawn}
+    assert (anchors["10"], anchors["20"]) == ("end", "start")
+
+
+def test_models_that_meet_in_a_point_name_its_length_once(tmp_path):
+    for architecture, longest in (("rope", 0.99), ("nope", 0.5), ("alibi", 0.48)):
+        write_trained(tmp_path, {10: 1.0, 20: longest}, architecture, memory={10: 40_960.0, 20: 81_920.0})
+    shown = texts(draw_memory(build_report([tmp_path]).memory))
+    assert [shown.count(length) for length in ("10", "20")] == [1, 2]
 
 
 def test_a_single_point_and_a_model_without_any_memory_can_be_drawn(tmp_path):

@@ -1,3 +1,6 @@
+import re
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,9 +24,9 @@ def styles(*architectures):
 
 
 def test_colour_and_marker_tell_the_architecture():
-    transformer, state_space, hybrid, unknown = styles("transformer", "state space", "hybrid", None)
-    assert len({style.colour for style in (transformer, state_space, hybrid, unknown)}) == 4
-    assert len({style.marker for style in (transformer, state_space, hybrid, unknown)}) == 4
+    drawn = styles("transformer", "state space", "hybrid", "recurrent", None)
+    assert len({style.colour for style in drawn}) == 5
+    assert len({style.marker for style in drawn}) == 5
 
 
 def test_larger_models_are_darker_and_the_largest_is_solid():
@@ -41,7 +44,7 @@ def contrast_to_white(colour):
     return 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05)
 
 
-@pytest.mark.parametrize("architecture", ["transformer", "state space", "hybrid", None])
+@pytest.mark.parametrize("architecture", ["transformer", "state space", "hybrid", "recurrent", None])
 @pytest.mark.parametrize("count", [1, 2, 9])
 def test_every_model_can_be_seen_on_white(architecture, count):
     colours = [style.colour for style in styles(*[architecture] * count)]
@@ -61,6 +64,24 @@ def test_a_legends_key_has_the_marker_and_as_many_bars_as_there_are_dashes():
     solid, dashed = styles("transformer", "transformer")[::-1]
     assert legend_key(solid).count("M") == 1 + 1
     assert legend_key(dashed).count("M") == 3 + 1
+
+
+def turn(path):
+    """Twice the signed area within a path of straight lines: positive if it goes clockwise on a screen."""
+    points = [(0.0, 0.0)]
+    for command, numbers in re.findall(r"([MLHV])([^A-Z]+)", path):
+        *_, x, y = [float(number) for number in re.findall(r"-?[\d.]+", numbers)] * 2
+        points.append((x, points[-1][1]) if command == "H" else (points[-1][0], y) if command == "V" else (x, y))
+    (_, *corners) = points
+    return sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise([*corners, corners[0]]))
+
+
+@pytest.mark.parametrize("architecture", ["state space", "hybrid", "recurrent", None])
+def test_marker_and_bar_of_a_legends_key_turn_alike_so_that_neither_cuts_a_hole_into_the_other(architecture):
+    [style] = styles(architecture)
+    bar, marker = legend_key(style).split("Z")[:2]
+    assert turn(bar) > 0
+    assert turn(marker) > 0
 
 
 def test_a_long_title_is_broken_into_lines():

@@ -157,6 +157,7 @@ def test_revisions_are_models_of_their_own_and_tell_the_training_step(tmp_path):
         ("a", {"model_architecture": "gpt_neox"}, "transformer"),
         ("b", {"model_architecture": "mamba2"}, "state space"),
         ("c", {"model_architecture": "jamba"}, "hybrid"),
+        ("c", {"model_architecture": "copy_eval_lstm"}, "recurrent"),
         ("d", {"model_architecture": "something_new"}, None),
         ("e", {"adapter": "mamba_ssm"}, "state space"),
         ("EleutherAI/pythia-410m", {"adapter": "hf"}, "transformer"),

@@ -53,11 +53,11 @@ $(MAMBA_SSM)/installed: tests/model_adapters/with_mamba_ssm/requirements.txt $(I
 		--upgrade --target $(MAMBA_SSM) --requirement $<
 	@touch $@
 
-# Not the test of constraints.txt, which compares it with what is installed; nor the longest tests of decoding, which
-# rest on torch and transformers alone, of the same versions in both environments.
+# Not the test of constraints.txt, which compares it with what is installed; nor the tests of adapters and trainer, which
+# rest on torch and transformers alone, of the same versions in both environments. Whole runs through them are there.
 test-lowest: $(LOWEST)
 	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest --numprocesses auto --dist loadfile \
-		--ignore tests/model_adapters/test_decoding.py --ignore tests/model_adapters/test_zoo.py \
+		--ignore tests/model_adapters --ignore tests/architectures --ignore tests/training --ignore tests/benchmarks \
 		--deselect tests/test_packaging.py::test_the_constraints_hold_everything_that_is_required_directly_or_not
 
 # In the environment of $(PYTHON), whose PyTorch fits the GPU and mamba-ssm, not in one made here.

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -128,6 +128,7 @@ class ExactLM(CheckedLM):
         # The weights are read once more for it, so only the process that writes the results does it.
         self._weights_sha256 = fingerprint_model({"pretrained": pretrained, **options}) if self.rank == 0 else None
         self._trust = self._new_trust() if draft else None
+        self._layer_caches: Sequence[LayerCache] | None = None
         self._memory_bytes: dict[str, float] = {}
         self._token_bound = TokenBound(self.tokenizer)
         self._record = read_record(pretrained) if isinstance(pretrained, str) else None
@@ -204,16 +205,12 @@ class ExactLM(CheckedLM):
     def _new_trust(self) -> Trust:
         return Trust()
 
-    @cached_property
-    def _layer_caches(self) -> Sequence[LayerCache] | None:
-        """What each layer keeps of a text; None where nothing tells.
-
-        Found out at the first prompt, since a self-test at load looks for models that any pass changes for good.
-        """
-        return self._find_layer_caches()
-
     @torch.no_grad()
     def _find_layer_caches(self) -> Sequence[LayerCache] | None:
+        """Return what each layer keeps of a text; None where nothing tells.
+
+        A subclass calls it once its self-test is done, which looks for models that any pass changes for good.
+        """
         caches = []
         for tokens in _SHORT:
             ids = torch.full((1, tokens), self.prefix_token_id, device=self.device)
@@ -253,6 +250,7 @@ class ExactLM(CheckedLM):
         progress = self._progress = tqdm(
             total=len(requests), disable=disable_tqdm or self.rank != 0, desc="Running generate_until requests"
         )
+        self._memory_bytes.clear()  # a result file is about the tasks of one call
         refused: Counter[str] = Counter()
         alike: dict[str, list[int]] = defaultdict(list)
         for place, request in enumerate(requests):

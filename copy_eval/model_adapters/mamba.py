@@ -68,6 +68,7 @@ class MambaLM(ExactLM):
         super().__init__(pretrained, **options)
         # mamba-ssm's kernels go on from a state by one token only.
         self._shares_prefixes = find_state_space_model(self.model) is not None
+        self._layer_caches = self._find_layer_caches()
 
     @property
     def context_length(self) -> int | None:

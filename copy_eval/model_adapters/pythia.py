@@ -51,6 +51,7 @@ class PythiaLM(ExactLM):
         modes = note_modes(self.model)
         self._capabilities = self._test_itself()
         self._refuse_changes(modes)
+        self._layer_caches = self._find_layer_caches()
         self._batched = self._capabilities.batched
         self._bytes_of_token, self._bytes_of_states = self._measure_cache()
         # Both need a pass of several tokens behind a cache.

@@ -77,6 +77,7 @@ def test_the_files_are_those_of_lm_eval(results, suite, model, tmp_path):
         assert report["config"]["weights_sha256"] == fingerprint_checkpoint(PACKAGED / model.pretrained)
         for name in ("model_name", "model_source", "tokenizer_eos_token", "max_length", "lm_eval_version"):
             assert report[name] == their_report[name]
+        assert report["config"]["copy_eval"]["memory_bytes"].keys() == {task}
         assert list(sample_lines(results / model.name, task)) == list(sample_lines(their_file.parent, task))
 
 

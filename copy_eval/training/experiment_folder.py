@@ -12,9 +12,7 @@
 A packaged checkpoint that is trained anew is the only run of its folder.
 """
 
-import json
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -23,17 +21,16 @@ from typing import Any
 
 import torch
 import yaml
-from transformers import PreTrainedModel
 
 from copy_eval.errors import UserError, first_line
 from copy_eval.files import write_whole
 from copy_eval.runs.results_folder import locked
 from copy_eval.training import packaged_checkpoints
-from copy_eval.training.alphabet_tokenizer import build_tokenizer
 from copy_eval.training.architectures import ARCHITECTURES
-from copy_eval.training.examples import FreshExamples
 from copy_eval.training.experiment import Experiment, Size, TrainingRun, runs_of
-from copy_eval.training.trainer import DivergedError, Training, is_done, train_model, writing
+from copy_eval.training.experiment_training import train_in_this_process, train_runs, training_of
+from copy_eval.training.progress import TrainingProgress
+from copy_eval.training.trainer import is_done, writing
 from copy_eval.training_record import RECORD, TrainingRecord, write_record
 
 MARKER = "experiment.yaml"
@@ -70,9 +67,17 @@ def train_experiment(name: str, experiment: Experiment, size: Size, out: Path) -
         for run in runs:
             with writing(out / run.name / f".{RECORD}"):
                 write_record(out / run.name, _record(name, run))
-        return _train_all(
-            [(training_of(run), out / run.name) for run in runs], lambda: _write_suites(f"{name}-{size}", runs, out)
-        )
+        left = [run for run in runs if not is_done(training_of(run), out / run.name)]
+        outcome = Outcome(0, len(runs) - len(left), 0, _write_suites(f"{name}-{size}", runs, out))
+        with TrainingProgress([run.name for run in runs]) as progress:
+            for diverged in train_runs(left, out, progress.show):
+                if diverged is None:
+                    outcome.trained += 1
+                else:
+                    outcome.failed += 1
+                    progress.say(f"copy-eval: {diverged}")
+                outcome.suites = _write_suites(f"{name}-{size}", runs, out)
+    return outcome
 
 
 def _check_gpu(experiment: Experiment) -> None:
@@ -99,46 +104,13 @@ def train_checkpoint(name: str, out: Path) -> Outcome:
     """
     training = packaged_checkpoints.training_of(name)
     with _opened(out, {"name": name}):
-        return _train_all([(training, out)], list)
-
-
-def training_of(run: TrainingRun) -> Training:
-    """Return how a model of an experiment is trained."""
-    architecture = ARCHITECTURES[run.architecture]
-    return Training(
-        name=run.name,
-        identity=json.dumps({"run": run.name, "size": run.size, "scale": run.scale.model_dump()}, sort_keys=True),
-        seed=run.seed,
-        build=lambda: architecture.build(run.size),
-        begin=lambda: FreshExamples(run),
-        save=_save,
-        checkpoints={point: f"step{point}" for point in run.points},
-        compiles=architecture.compiles,
-        half_on=("cuda",) if architecture.half else (),
-    )
-
-
-def _save(model: PreTrainedModel, folder: Path) -> None:
-    model.save_pretrained(folder)
-    build_tokenizer().save_pretrained(folder)
-
-
-def _train_all(trainings: list[tuple[Training, Path]], write_suites: Callable[[], list[Path]]) -> Outcome:
-    """Train one after the other what is not done; a model that diverges does not stop the others."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    outcome = Outcome(0, 0, 0, write_suites())
-    for number, (training, folder) in enumerate(trainings, 1):
-        if is_done(training, folder):
-            outcome.done_before += 1
-            continue
-        try:
-            train_model(training, folder, device, f"{training.name} ({number}/{len(trainings)})")
-            outcome.trained += 1
-        except DivergedError as error:
-            outcome.failed += 1
-            print(f"copy-eval: {error}", file=sys.stderr)
-        outcome.suites = write_suites()
-    return outcome
+        if is_done(training, out):
+            return Outcome(0, 1, 0, [])
+        with TrainingProgress([name]) as progress:
+            diverged = train_in_this_process(training, out, progress.show)
+            if diverged is not None:
+                progress.say(f"copy-eval: {diverged}")
+        return Outcome(int(diverged is None), 0, int(diverged is not None), [])
 
 
 @contextmanager

@@ -16,7 +16,6 @@ import io
 import math
 import pickle
 import shutil
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +26,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch.nn import functional
-from tqdm import tqdm
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
@@ -45,6 +43,26 @@ _WEIGHT_DECAY = 0.05
 _LARGEST_GRADIENT = 1.0
 _STEPS_A_ROW = 20  # of the curve
 _SECONDS_BETWEEN_SAVES = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far the training of a model is after a step."""
+
+    name: str
+    """Of the training."""
+
+    seen: int
+    total: int
+    unit: str
+    """Of the two: examples or tokens."""
+
+    loss: float
+    accuracy: float
+    """On the batch of the step, before it was learned."""
+
+    checkpoint: str = ""
+    """What there is to say of the model, where a checkpoint was written after this step."""
 
 
 class DivergedError(UserError):
@@ -168,14 +186,16 @@ def is_done(training: Training, folder: Path) -> bool:
     return (folder / [*training.checkpoints.values()][-1]).is_dir()
 
 
-def train_model(training: Training, folder: Path, device: torch.device, title: str) -> None:
+def train_model(
+    training: Training, folder: Path, device: torch.device, on_step: Callable[[Step], None] = lambda _: None
+) -> None:
     """Train a model, or go on with it, and write its checkpoints.
 
     Args:
         training: what is trained.
         folder: of its checkpoints; made if it is not there.
         device: where.
-        title: before the progress line.
+        on_step: is told of each step; an exception of its ends the training, which then goes on from there later.
 
     Raises:
         DivergedError: if the loss is no number any more; what was saved before is left.
@@ -194,22 +214,22 @@ def train_model(training: Training, folder: Path, device: torch.device, title: s
     state.restore(folder, device)
     model.train()
     saved = time.monotonic()
-    with tqdm(
-        total=curriculum.total, initial=curriculum.seen, desc=title, unit=f" {curriculum.unit}", unit_scale=True,
-        smoothing=0.02, mininterval=0.5 if sys.stderr.isatty() else 30, dynamic_ncols=True,
-    ) as bar:  # fmt: skip
-        while curriculum.seen < curriculum.total:
-            before = curriculum.seen
-            loss, accuracy = _take_step(state, device)
-            bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.2f}", refresh=False)
-            bar.update(curriculum.seen - before)
-            for due, name in training.checkpoints.items():
-                if before < due <= curriculum.seen:
-                    _export(training, model, folder / name)
-                    bar.write(f"{training.name}: {_describe(state)}", file=sys.stderr)
-            if time.monotonic() - saved >= _SECONDS_BETWEEN_SAVES:
-                state.save(folder)
-                saved = time.monotonic()
+    while curriculum.seen < curriculum.total:
+        before = curriculum.seen
+        loss, accuracy = _take_step(state, device)
+        said = ""
+        for due, name in training.checkpoints.items():
+            if before < due <= curriculum.seen:
+                _export(training, model, folder / name)
+                said = _describe(state)
+        if time.monotonic() - saved >= _SECONDS_BETWEEN_SAVES:
+            state.save(folder)
+            saved = time.monotonic()
+        try:
+            on_step(Step(training.name, curriculum.seen, curriculum.total, curriculum.unit, loss, accuracy, said))
+        except BaseException:
+            state.save(folder)
+            raise
     with writing(folder / f".{CURVE}"):
         write_whole(folder / CURVE, state.to_csv())
     # The second one is what a kill in the midst of writing leaves.

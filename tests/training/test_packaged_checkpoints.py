@@ -85,7 +85,7 @@ def test_the_losses_of_a_short_run_are_those_of_the_loop_that_trained_the_packag
     short_run, tokenizer, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(trainer, "_STEPS_A_ROW", 1)
-    train_model(short_run(70_000), tmp_path, CPU, "run")
+    train_model(short_run(70_000), tmp_path, CPU)
     rows = list(csv.DictReader((tmp_path / "training.csv").open()))
     # Other processors round bfloat16 otherwise; a wrong weight, rate or setting of AdamW moves them by more.
     assert [float(row["loss"]) for row in rows] == pytest.approx(LOSSES, rel=5e-3)
@@ -95,7 +95,7 @@ def test_the_losses_of_a_short_run_are_those_of_the_loop_that_trained_the_packag
 
 def test_a_killed_run_goes_on_to_the_weights_of_one_that_was_not(short_run, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "_SECONDS_BETWEEN_SAVES", 0.0)
-    train_model(short_run(6000), tmp_path / "whole", CPU, "run")
+    train_model(short_run(6000), tmp_path / "whole", CPU)
     measure, measured = trainer.measure, []
 
     def measure_until_killed(*arguments, **options):
@@ -106,9 +106,9 @@ def test_a_killed_run_goes_on_to_the_weights_of_one_that_was_not(short_run, tmp_
 
     monkeypatch.setattr(trainer, "measure", measure_until_killed)
     with pytest.raises(KeyboardInterrupt):
-        train_model(short_run(6000), tmp_path / "killed", CPU, "run")
+        train_model(short_run(6000), tmp_path / "killed", CPU)
     monkeypatch.setattr(trainer, "measure", measure)
-    train_model(short_run(6000), tmp_path / "killed", CPU, "run")
+    train_model(short_run(6000), tmp_path / "killed", CPU)
     whole, killed = (tmp_path / name / "tiny-pythia" / "model.safetensors" for name in ("whole", "killed"))
     assert killed.read_bytes() == whole.read_bytes()
 

@@ -19,7 +19,7 @@ from copy_eval.training.architectures import ARCHITECTURES
 from copy_eval.training.curriculum import Batch
 from copy_eval.training.examples import pack
 from copy_eval.training.experiment import Scale, TrainingRun
-from copy_eval.training.experiment_folder import training_of
+from copy_eval.training.experiment_training import training_of
 from copy_eval.training.trainer import DivergedError, is_done, measure, train_model
 
 CPU = torch.device("cpu")
@@ -30,7 +30,7 @@ from copy_eval.training import trainer
 from tests.training.test_trainer import new_run
 trainer._SECONDS_BETWEEN_SAVES = 0.0
 torch.set_num_threads(1)
-trainer.train_model(new_run(), pathlib.Path(sys.argv[1]), torch.device("cpu"), "run")
+trainer.train_model(new_run(), pathlib.Path(sys.argv[1]), torch.device("cpu"))
 """
 
 
@@ -53,7 +53,7 @@ def _one_thread():
 
 def test_a_killed_run_goes_on_to_the_weights_of_one_that_was_not(tmp_path):
     run = new_run()
-    train_model(run, tmp_path / "whole", CPU, "run")
+    train_model(run, tmp_path / "whole", CPU)
     killed = tmp_path / "killed"
     with subprocess.Popen([sys.executable, "-c", _IN_A_PROCESS, str(killed)]) as process:
         while not (killed / "step400").is_dir() and process.poll() is None:
@@ -64,7 +64,7 @@ def test_a_killed_run_goes_on_to_the_weights_of_one_that_was_not(tmp_path):
     assert (killed / "training.pt").is_file()
     (killed / ".training.pt").write_bytes(b"what a kill in the midst of writing leaves")
 
-    train_model(run, killed, CPU, "run")
+    train_model(run, killed, CPU)
     for step in ("step400", "step800"):
         whole, resumed = ((folder / step / "model.safetensors").read_bytes() for folder in (tmp_path / "whole", killed))
         assert whole == resumed
@@ -73,7 +73,7 @@ def test_a_killed_run_goes_on_to_the_weights_of_one_that_was_not(tmp_path):
 
 
 def test_it_learns_and_writes_its_curve_and_checkpoints_that_the_adapter_loads(tmp_path):
-    train_model(new_run(lengths=[1, 1], examples=1600), tmp_path, CPU, "run")
+    train_model(new_run(lengths=[1, 1], examples=1600), tmp_path, CPU)
     rows = list(csv.DictReader((tmp_path / "training.csv").open()))
     assert [int(row["examples"]) for row in rows] == list(range(200, 1601, 200))
     assert float(rows[-1]["loss"]) < 0.5 * float(rows[0]["loss"])
@@ -84,7 +84,7 @@ def test_it_learns_and_writes_its_curve_and_checkpoints_that_the_adapter_loads(t
 
 def test_a_loss_that_is_no_number_is_one_line_and_leaves_the_checkpoints(tmp_path):
     with pytest.raises(DivergedError, match=r"string_copy/lstm-seed0: the loss is .* after .* examples") as error:
-        train_model(new_run(learning_rate=1e30, evaluation_points=[10]), tmp_path, CPU, "run")
+        train_model(new_run(learning_rate=1e30, evaluation_points=[10]), tmp_path, CPU)
     assert "\n" not in str(error.value)
     assert (tmp_path / "step10" / "model.safetensors").is_file()
 
@@ -102,7 +102,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path, megabytes):
     assert last.startswith(f"copy_eval.errors.UserError: cannot write {tmp_path / 'out'}: ")
     assert last.endswith("the same command then goes on from what was saved before")
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
-    train_model(new_run(), tmp_path / "out", CPU, "run")
+    train_model(new_run(), tmp_path / "out", CPU)
     assert is_done(new_run(), tmp_path / "out")
 
 
@@ -111,7 +111,7 @@ def test_a_disk_that_is_full_when_the_tokenizer_is_written_is_one_line_too(tmp_p
         new_run(evaluation_points=[10]), save=lambda *_: build_tokenizer().backend_tokenizer.save("/dev/full")
     )
     with pytest.raises(UserError, match=f"cannot write {tmp_path}: No space left on device") as error:
-        train_model(run, tmp_path, CPU, "run")
+        train_model(run, tmp_path, CPU)
     assert "\n" not in str(error.value)
 
 
@@ -120,12 +120,12 @@ def test_a_state_of_another_experiment_or_of_none_is_told_and_left(tmp_path):
     torch.save({"run": "another"}, file)
     before = file.read_bytes()
     with pytest.raises(UserError, match=r"training\.pt is of another experiment: name another folder with --out"):
-        train_model(new_run(), tmp_path, CPU, "run")
+        train_model(new_run(), tmp_path, CPU)
     assert file.read_bytes() == before
     for content in (b"", b"half of a file", before[:200]):
         file.write_bytes(content)
         with pytest.raises(UserError, match="delete it to begin this model anew"):
-            train_model(new_run(), tmp_path, CPU, "run")
+            train_model(new_run(), tmp_path, CPU)
 
 
 def test_only_answers_count_and_a_string_is_right_as_a_whole():

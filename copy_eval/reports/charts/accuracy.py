@@ -8,18 +8,23 @@ import numpy as np
 import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
+from copy_eval.reports.charts.model_lines import (
+    Style,
+    draw_lines,
+    draw_points,
+    look_columns,
+    model_colour,
+    model_styles,
+)
 from copy_eval.reports.charts.theme import (
     ACCURACY_TICKS,
     HEIGHT,
     WIDTH,
     Drawing,
-    Style,
     accuracy_axis,
     chart_title,
     describe_means,
     interval_texts,
-    line_legend,
-    model_styles,
     only_shown,
     tooltips,
 )
@@ -62,18 +67,11 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
         name=accuracy["label"].map(names),
         bucket=accuracy["length"].map(lengths),
         interval=interval_texts(accuracy),
-        dashes=accuracy["label"].map(lambda label: styles[label].pattern),
-        marker=accuracy["label"].map(lambda label: styles[label].marker),
+        **look_columns(accuracy["label"], styles),
         aside=_asides(accuracy),
         alone=alone,
     )
-    # Dashes and markers stand in the frame: of scales, Vega-Lite would merge the legends into that of the colours.
-    colour = alt.Color(
-        "name:N",
-        title=None,
-        scale=alt.Scale(domain=[names[label] for label in labels], range=[styles[label].colour for label in labels]),
-        legend=line_legend([styles[label] for label in labels]),
-    )
+    colour = model_colour("name:N", {names[label]: styles[label] for label in labels})
     has_strip = bool(accuracy["over_context"].any())
     axis = accuracy_axis(metric, 2 * _STRIP, **_STRIP_TICKS) if has_strip else accuracy_axis(metric)
     scale = _length_scale(accuracy["length"])
@@ -88,10 +86,8 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
     layers = [
         # Bands grow fainter the more of them lie on top of each other.
         scored.mark_area(opacity=alt.expr("min(0.16, 0.9 / length(shown))")).encode(y="low:Q", y2="high:Q"),
-        scored.mark_line(strokeWidth=2).encode(strokeDash=alt.StrokeDash("dashes:N", scale=None)),
-        scored.mark_point(filled=True, size=45, opacity=1).encode(
-            shape=alt.Shape("marker:N", scale=None), tooltip=told
-        ),
+        draw_lines(scored),
+        draw_points(scored, told),
     ]
     if alone.any():
         bars = scored.transform_filter("datum.alone").mark_rule(strokeWidth=2, opacity=0.5)

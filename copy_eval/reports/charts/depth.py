@@ -7,7 +7,8 @@ import altair as alt
 import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
-from copy_eval.reports.charts.theme import Drawing, chart_title, interval_texts, only_shown, share_scale, tooltips
+from copy_eval.reports.charts.colours import share_scale
+from copy_eval.reports.charts.theme import Drawing, chart_title, interval_texts, only_shown, tooltips
 from copy_eval.reports.frames.results import shorten
 from copy_eval.reports.frames.series import length_names, length_unit
 

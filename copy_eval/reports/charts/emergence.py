@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
+from copy_eval.reports.charts.colours import length_colours
 from copy_eval.reports.charts.theme import (
     HEIGHT,
     WIDTH,
@@ -13,7 +14,7 @@ from copy_eval.reports.charts.theme import (
     accuracy_axis,
     chart_title,
     interval_texts,
-    length_colours,
+    step_axis,
     tooltips,
 )
 from copy_eval.reports.frames.results import shorten
@@ -40,7 +41,7 @@ def draw_emergence(accuracy: pd.DataFrame) -> Drawing:
     short = shorten(models.values())
     # Lengths have one colour in all panels.
     colours = length_colours(length_names(accuracy))
-    steps = step_scale(accuracy["step"])
+    steps = step_axis(accuracy["step"], "training step")
     title, about = accuracy["title"].iloc[0], f"{describe_prompts(accuracy)}, bands are 95 % intervals"
     panels = {
         short[models[str(key)]]: _draw_panel(rows, colours, steps)
@@ -53,7 +54,7 @@ def draw_emergence(accuracy: pd.DataFrame) -> Drawing:
     return alt.vconcat(*named, title=chart_title(title, about), spacing=30).resolve_scale(color="independent")
 
 
-def _draw_panel(rows: pd.DataFrame, colours: Mapping[int, str], steps: alt.Scale) -> Drawing:
+def _draw_panel(rows: pd.DataFrame, colours: Mapping[int, str], steps: alt.X) -> Drawing:
     refused = rows.groupby("length")["over_context"].all()
     names = {
         length: name + (f" ({OVER_CONTEXT})" if refused[length] else "") for length, name in length_names(rows).items()
@@ -62,22 +63,10 @@ def _draw_panel(rows: pd.DataFrame, colours: Mapping[int, str], steps: alt.Scale
     frame = rows[["label", "step", "length", "accuracy", "low", "high", "n"]].assign(
         bucket=rows["length"].map(names), interval=interval_texts(rows)
     )
-    x = alt.X(
-        "step:Q",
-        title="training step",
-        scale=steps,
-        axis=alt.Axis(
-            values=sorted(rows["step"].unique().tolist()),
-            labelExpr="format(datum.value, '~s')",  # 1000 is 1k
-            labelFlush=False,
-            labelOverlap="greedy",
-            labelSeparation=4,
-        ),
-    )
     scale = alt.Scale(domain=list(names.values()), range=[colours[length] for length in names])
     colour = alt.Color("bucket:N", title=unit, scale=scale, legend=alt.Legend(symbolOpacity=1))
     about = [*tooltips(unit, metric), alt.Tooltip("step:Q", title="training step", format=",")]
-    base = alt.Chart().encode(x=x, y=alt.Y("accuracy:Q", **accuracy_axis(metric)), color=colour)
+    base = alt.Chart().encode(x=steps, y=alt.Y("accuracy:Q", **accuracy_axis(metric)), color=colour)
     layers = (
         base.mark_area(opacity=min(0.16, 0.5 / len(names))).encode(y="low:Q", y2="high:Q"),
         base.mark_line(strokeWidth=2),
@@ -85,13 +74,3 @@ def _draw_panel(rows: pd.DataFrame, colours: Mapping[int, str], steps: alt.Scale
     )
     scored = alt.layer(*layers, data=frame).transform_filter("isValid(datum.accuracy)")
     return scored.properties(width=WIDTH, height=HEIGHT)
-
-
-def step_scale(steps: pd.Series) -> alt.Scale:
-    """Return a logarithmic scale of training steps; where they begin at 0, that of log(1 + step)."""
-    first, last = int(steps.min()), int(steps.max())
-    if first > 0:
-        margin = (last / first) ** 0.03 if last > first else 1.5
-        return alt.Scale(type="log", domain=[first / margin, last * margin], nice=False)
-    margin = (last + 1) ** 0.03
-    return alt.Scale(type="symlog", constant=1, domain=[1 / margin - 1, last * margin + 0.1], nice=False)

@@ -5,18 +5,23 @@ from collections.abc import Mapping
 import altair as alt
 import pandas as pd
 
-from copy_eval.reports.charts.emergence import step_scale
+from copy_eval.reports.charts.model_lines import (
+    Style,
+    draw_lines,
+    draw_points,
+    look_columns,
+    model_colour,
+    model_styles,
+)
 from copy_eval.reports.charts.theme import (
     HEIGHT,
     WIDTH,
     Drawing,
-    Style,
     accuracy_axis,
     chart_title,
     describe_means,
     interval_texts,
-    line_legend,
-    model_styles,
+    step_axis,
     tooltips,
 )
 from copy_eval.reports.frames.results import shorten
@@ -48,7 +53,7 @@ def draw_learning(lines: pd.DataFrame) -> Drawing:
     of_label = model_styles(last)
     styles = {training: of_label[label] for training, label in zip(last["training"], last["label"], strict=True)}
     in_order = {training: styles[training] for training in lines["training"].unique()}
-    examples = step_scale(lines["step"])
+    examples = step_axis(lines["step"], "training examples")
     title = lines["title"].iloc[0]
     about = f"{describe_prompts(lines)}, bands are 95 % intervals{describe_means(lines)}. Dashed: {THRESHOLD:.0%}"
     panels = {
@@ -63,35 +68,21 @@ def draw_learning(lines: pd.DataFrame) -> Drawing:
     return alt.concat(*named, columns=_ABREAST, title=chart_title(title, about), spacing=30)
 
 
-def _draw_panel(rows: pd.DataFrame, styles: Mapping[str, Style], examples: alt.Scale) -> Drawing:
+def _draw_panel(rows: pd.DataFrame, styles: Mapping[str, Style], examples: alt.X) -> Drawing:
     unit, metric = length_unit(rows), metric_title(rows["metric"].iloc[0])
     frame = rows[["label", "training", "step", "length", "accuracy", "low", "high", "n"]].assign(
         bucket=rows["length"].map(length_names(rows)),
         interval=interval_texts(rows),
-        dashes=rows["training"].map(lambda training: styles[training].pattern),
-        marker=rows["training"].map(lambda training: styles[training].marker),
+        **look_columns(rows["training"], styles),
     )
-    x = alt.X(
-        "step:Q",
-        title="training examples",
-        scale=examples,
-        axis=alt.Axis(
-            values=sorted(rows["step"].unique().tolist()),
-            labelExpr="format(datum.value, '~s')",  # 1000 is 1k
-            labelFlush=False,
-            labelOverlap="greedy",
-            labelSeparation=4,
-        ),
-    )
-    colours = alt.Scale(domain=list(styles), range=[style.colour for style in styles.values()])
-    colour = alt.Color("training:N", title=None, scale=colours, legend=line_legend(list(styles.values())))
     about = [*tooltips(unit, metric), alt.Tooltip("step:Q", title="training examples", format=",")]
-    base = alt.Chart().encode(x=x, y=alt.Y("accuracy:Q", **accuracy_axis(metric, grid=True)), color=colour)
+    accuracy = alt.Y("accuracy:Q", **accuracy_axis(metric, grid=True))
+    base = alt.Chart().encode(x=examples, y=accuracy, color=model_colour("training:N", styles))
     layers = (
         alt.Chart().mark_rule(color="#8a8f96", strokeDash=[4, 4]).encode(y=alt.datum(THRESHOLD)),
         base.mark_area(opacity=min(0.16, 0.9 / len(styles))).encode(y="low:Q", y2="high:Q"),
-        base.mark_line(strokeWidth=2).encode(strokeDash=alt.StrokeDash("dashes:N", scale=None)),
-        base.mark_point(filled=True, size=40, opacity=1).encode(shape=alt.Shape("marker:N", scale=None), tooltip=about),
+        draw_lines(base),
+        draw_points(base, about),
     )
     scored = alt.layer(*layers, data=frame).transform_filter("isValid(datum.accuracy)")
     return scored.properties(width=WIDTH, height=HEIGHT)

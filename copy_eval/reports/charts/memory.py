@@ -11,16 +11,21 @@ from collections.abc import Mapping
 import altair as alt
 import pandas as pd
 
+from copy_eval.reports.charts.model_lines import (
+    Style,
+    draw_lines,
+    draw_points,
+    look_columns,
+    model_colour,
+    model_styles,
+)
 from copy_eval.reports.charts.theme import (
     HEIGHT,
     WIDTH,
     Drawing,
-    Style,
     accuracy_axis,
     chart_title,
     interval_texts,
-    line_legend,
-    model_styles,
     only_shown,
     tooltips,
 )
@@ -52,17 +57,11 @@ def draw_memory(rows: pd.DataFrame, styles: Mapping[str, Style] | None = None) -
         interval=interval_texts(scored),
         memory=scored["memory_bytes"].map(human_bytes),
         bound=["" if pd.isna(bound) else f"{bound:.1%}" for bound in scored["bound"]],
-        dashes=scored["label"].map(lambda label: styles[label].pattern),
-        marker=scored["label"].map(lambda label: styles[label].marker),
+        **look_columns(scored["label"], styles),
         beginning=scored["length"].map(lengths).where(at_beginning, ""),
         end=scored["length"].map(lengths).where(at_end, ""),
     )
-    colour = alt.Color(
-        "name:N",
-        title=None,
-        scale=alt.Scale(domain=[names[label] for label in labels], range=[styles[label].colour for label in labels]),
-        legend=line_legend([styles[label] for label in labels]),
-    )
+    colour = model_colour("name:N", {names[label]: styles[label] for label in labels})
     about = [
         *tooltips(unit, metric),
         alt.Tooltip("memory:N", title="memory"),
@@ -76,8 +75,8 @@ def draw_memory(rows: pd.DataFrame, styles: Mapping[str, Style] | None = None) -
         color=colour,
     )
     layers = (
-        base.mark_line(strokeWidth=2).encode(strokeDash=alt.StrokeDash("dashes:N", scale=None), order="length:Q"),
-        base.mark_point(filled=True, size=45, opacity=1).encode(shape=alt.Shape("marker:N", scale=None), tooltip=about),
+        draw_lines(base).encode(order="length:Q"),
+        draw_points(base, about),
         # To either side, as both ends of a recurrent model's line may be one point.
         _once(base, "beginning").mark_text(align="right", dx=-7, dy=-7, fontSize=9.5).encode(text="beginning:N"),
         _once(base, "end").mark_text(align="left", dx=7, dy=-7, fontSize=9.5).encode(text="end:N"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from copy_eval.reports.charts.theme import Style, model_styles
+from copy_eval.reports.charts.model_lines import Style, model_styles
 from copy_eval.reports.frames.results import CONTEXT_NOT_CHECKED, unchecked_labels
 from copy_eval.reports.frames.seeds import line_labels
 from copy_eval.reports.frames.series import few_steps

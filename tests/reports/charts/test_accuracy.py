@@ -4,8 +4,8 @@ import re
 import pytest
 
 from copy_eval.reports.charts.accuracy import draw_accuracy
+from copy_eval.reports.charts.model_lines import model_styles
 from copy_eval.reports.charts.rendering import to_spec
-from copy_eval.reports.charts.theme import model_styles
 from copy_eval.reports.report import build_report
 from tests.reports.charts.drawings import draw, fields, marks, texts
 from tests.reports.result_files import write_results, write_trained

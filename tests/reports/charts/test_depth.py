@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from copy_eval.reports.charts.colours import relative_luminance, share_colour
 from copy_eval.reports.charts.depth import DARK, depth_names, draw_depth
-from copy_eval.reports.charts.theme import relative_luminance, share_colour
 from copy_eval.reports.report import build_report
 from tests.reports.charts.drawings import draw, marks, texts
 from tests.reports.result_files import write_results

@@ -7,5 +7,5 @@ PACKAGED = Path(__file__).resolve().parent / "checkpoints"
 
 
 def packaged_checkpoints() -> list[str]:
-    """Return their names."""
+    """Return the names of the packaged checkpoints."""
     return sorted(folder.name for folder in PACKAGED.iterdir())

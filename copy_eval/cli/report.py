@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 _DESCRIPTION = """\
-Read lm-eval's result files and write leaderboard.csv, accuracy_by_length.csv, memory.csv, wrong_answers.csv, tables.md,
-tables.tex, charts (PNG, SVG and PDF) and index.html. The same measurement twice counts once: the run with most prompts,
-of these the newest. A model that was loaded or prompted in several ways has a row for each. Runs that logged their
-samples (lm_eval --log_samples) also give heat maps by the depth of the phonebook entry. What an earlier report left in
-the folder, and this one does not write, is removed."""
+Read lm-eval's result files and write a leaderboard, tables (CSV, Markdown and LaTeX), charts (PNG, SVG and PDF) and a
+page, index.html. The same measurement twice counts once: the run with most prompts, of these the newest. A model that
+was loaded or prompted in several ways has a row for each. Runs that logged their samples (lm_eval --log_samples) also
+give heat maps by the place of the answer in the prompt. What an earlier report left in the folder, and this one does
+not write, is removed, unless it was changed since."""
 
 
 def add_parser(subcommands: Any) -> None:

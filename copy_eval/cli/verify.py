@@ -3,7 +3,6 @@
 import argparse
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,12 +45,13 @@ def add_parser(subcommands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "results",
-        nargs="*",
+        "reference",
+        nargs="?",
         type=Path,
-        metavar=("REFERENCE", "ENGINE"),
-        help="two folders of logged samples (lm_eval --log_samples, copy-eval run), each of one model",
+        metavar="REFERENCE",
+        help="a folder of logged samples (lm_eval --log_samples, copy-eval run) of one model",
     )
+    parser.add_argument("engine", nargs="?", type=Path, metavar="ENGINE", help="another one, to be compared with it")
     parser.add_argument("--model", metavar="ADAPTER", help="copy_hf (pythia) or mamba_ssm")
     parser.add_argument("--pretrained", metavar="NAME", help="hub id, folder, or packaged checkpoint")
     parser.add_argument("--revision", metavar="NAME", help="of the hub repository")
@@ -67,9 +67,9 @@ def add_parser(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Verify, print the outcome, and return the exit code."""
-    if options.results:
+    if options.reference:
         judged = options.model is not None or options.pretrained is not None
-        verification = _verify_logged(options.results, _Loader(options) if judged else None)
+        verification = _verify_logged(options.reference, options.engine, _Loader(options) if judged else None)
     else:
         verification = _verify_ways(_Loader(options), options)
     from copy_eval.reports.writing.files import write_files
@@ -94,12 +94,11 @@ def _verify_ways(load: "_Loader", options: argparse.Namespace) -> "Verification"
     return verify_model(options.pretrained, load, make_requests(), options.batch_size, tell)
 
 
-def _verify_logged(folders: Sequence[Path], load: "_Loader | None") -> "Verification":
+def _verify_logged(reference: Path, engine: Path | None, load: "_Loader | None") -> "Verification":
     from copy_eval.verification.logged import verify_logged
 
-    if len(folders) != 2:
+    if engine is None:
         raise UserError("name two folders of logged samples: those of the reference and those of the engine")
-    reference, engine = folders
     return verify_logged(reference, engine, load)
 
 

@@ -2,7 +2,7 @@
 
 lm-eval cuts prompts that exceed the context, or sends them as they are, and it forgets what a server has answered as
 soon as one request fails. Here such prompts are refused as our own adapters refuse them, and each answer is written
-down when it comes, so that a server that dies in the midst takes none of them along.
+down when it comes, so that what a server has answered is kept when it dies.
 """
 
 import hashlib

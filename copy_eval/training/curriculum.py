@@ -34,7 +34,7 @@ class Curriculum(Protocol):
         """How many have been seen."""
 
     def learning_rate(self) -> float:
-        """Return that of the next step."""
+        """Return the learning rate of the next step."""
 
     def take_step(self) -> list[Batch]:
         """Return the batches of the next step, whose losses count alike."""

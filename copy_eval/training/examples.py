@@ -85,7 +85,7 @@ class FreshExamples:
         self.total, self.seen = run.scale.examples, 0
 
     def learning_rate(self) -> float:
-        """Return that of the next step."""
+        """Return the learning rate of the next step."""
         return self._scale.learning_rate * schedule(self.seen / self.total)
 
     def take_step(self) -> list[Batch]:
@@ -97,7 +97,7 @@ class FreshExamples:
         return [pack(examples, scale.context)]
 
     def get_state(self) -> dict[str, Any]:
-        """Return how far it is."""
+        """Return how many examples have been seen."""
         return {"examples": self.seen}
 
     def set_state(self, state: Mapping[str, Any]) -> None:

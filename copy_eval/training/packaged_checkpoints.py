@@ -105,9 +105,9 @@ effect that copy-eval measures; they are no replication of the figures that the 
 
 - One command: `copy-eval train {name} --out DIR` (seed {seed}), with
   {versions}.
-- {tokens} tokens, padding included: AdamW (betas 0.9 and 0.98, weight decay 0.05), learning rate 2e-3 with a warm-up of
-  100 steps, a linear decay to zero from 58.5 % to 90 % of the run and another one, from a quarter, over the last 10 %;
-  gradients clipped at norm 1, bfloat16 autocast on a CPU.
+- {tokens} tokens, padding included: AdamW (betas 0.9 and 0.98, weight decay 0.05), learning rate 2e-3 with a warm-up
+  of 100 steps, a linear decay to zero from 58.5 % to 90 % of the run and another one, from a quarter, over the last
+  10 %; gradients clipped at norm 1, bfloat16 autocast on a CPU.
 - Each step one batch of phonebooks (2 to 160 entries; a tenth with dashes in the numbers, a tenth with the question
   first) and one of texts that stand three times (4 to 600 tokens: 60 % random tokens, 10 % shuffled English, 30 %
   English from lm-eval's task descriptions and Python's manual; over the last 10 % of the run English only). The loss is

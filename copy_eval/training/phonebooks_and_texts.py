@@ -56,7 +56,7 @@ class PhonebooksAndTexts:
         ]
 
     def learning_rate(self) -> float:
-        """Return that of the next step."""
+        """Return the learning rate of the next step."""
         progress = self.seen / self.total
         begin, end = _DECAY
         if progress >= end:

@@ -34,7 +34,8 @@ _MOST_OF_A_LINE, _MOST_OF_A_COPY = 32, 48
 def make_requests() -> tuple[Request, ...]:
     """Return all requests, those of a kind side by side.
 
-    Nearly all end with a line or after 32 tokens, or after 48 tokens, so that those of different kinds share batches.
+    Nearly all have one of two limits, so that those of different kinds share batches: the end of a line or 32 tokens,
+    and 48 tokens.
     """
     return tuple(
         Request(f"{kind} {number}", prompt, until, most)

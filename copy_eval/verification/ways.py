@@ -46,7 +46,7 @@ def verify_model(name: str, load: Load, every: Sequence[Request], rows: int, tel
         load: is called once for each way that needs another model: other kernels, half precision.
         every: the requests; those that exceed the model's context are left out.
         rows: prompts in a batch at most.
-        tell: see there.
+        tell: see ``Tell``.
 
     Raises:
         UserError: if the model cannot be loaded, or no request fits its context.
@@ -88,7 +88,7 @@ class Bench:
             model: whose ways are compared.
             requests: what it is asked.
             rows: prompts in a batch at most.
-            tell: see there.
+            tell: see ``Tell``.
             suffix: of the names of the ways.
         """
         self._model, self._requests, self._rows, self._tell, self._suffix = model, requests, rows, tell, suffix

@@ -47,6 +47,7 @@ def test_a_fault_is_exit_code_1_and_stands_in_json_and_in_the_junit_file(tmp_pat
     ("arguments", "message"),
     [
         (["--model", "mamba_ssm"], "say what to verify: --pretrained missing"),
+        (["results/reference"], "name two folders of logged samples"),
         (["--model", "vllm", "--pretrained", "x"], "--model vllm: the ways of mamba_ssm, pythia, copy_hf, "),
         ([*TINY[1:], "--batch-size", "1"], "--batch-size 1: a batch has at least 2 prompts"),
         (["--model", "pythia", "--pretrained", "./nowhere"], "pretrained=./nowhere: no such folder"),

@@ -102,7 +102,7 @@ def test_a_model_that_diverges_is_exit_code_1_and_the_others_are_trained(experim
     said = capsys.readouterr()
     assert said.out.startswith("trained: 0, done before: 0, failed: 2;")
     lines = [line for line in said.err.splitlines() if line.startswith("copy-eval: ")]
-    assert [line.split()[1] for line in lines] == ["string_copy/lstm-seed0:", "string_copy/lstm-seed1:"]
+    assert sorted(line.split()[1] for line in lines) == ["string_copy/lstm-seed0:", "string_copy/lstm-seed1:"]
 
 
 def test_paper_size_without_a_gpu_is_refused(capsys, tmp_path):

@@ -10,8 +10,11 @@ from copy_eval.packaged import packaged_checkpoints
 from copy_eval.training.experiment import SIZES, load_experiment, packaged_experiments
 
 _DESCRIPTION = """
-Train the models of an experiment from scratch: each architecture with each seed, on the same examples; on a CPU, as
-many at a time as there are cores (OMP_NUM_THREADS). EXPERIMENT is a YAML file or one of the packaged experiments: {experiments}.
+Train the models of an experiment from scratch: each architecture with each seed, on the same examples. On a CPU, as
+many are trained at a time as there are cores; OMP_NUM_THREADS=1 trains one after the other.
+
+EXPERIMENT is a YAML file or one of the packaged experiments:
+{experiments}.
 
 DIR gets a folder for each model, with checkpoints that every adapter loads, and suites for copy-eval run, which
 evaluate all checkpoints as trajectories over training examples. What is done is skipped by the next run, and a model

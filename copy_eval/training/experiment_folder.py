@@ -124,7 +124,11 @@ def _save(model: PreTrainedModel, folder: Path) -> None:
 
 
 def _train_all(trainings: list[tuple[Training, Path]], write_suites: Callable[[], list[Path]]) -> Outcome:
-    """Train one after the other what is not done; a model that diverges does not stop the others."""
+    """Train one after the other what is not done; a model that diverges does not stop the others.
+
+    Raises:
+        UserError: if something cannot be read or written, or a GPU has too little memory.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     outcome = Outcome(0, 0, 0, write_suites())
     for number, (training, folder) in enumerate(trainings, 1):
@@ -137,6 +141,11 @@ def _train_all(trainings: list[tuple[Training, Path]], write_suites: Callable[[]
         except DivergedError as error:
             outcome.failed += 1
             print(f"copy-eval: {error}", file=sys.stderr)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"{training.name}: out of GPU memory ({first_line(error)}); what was saved before is kept: the same "
+                "command goes on once more memory is free, or train with a smaller batch or context in another folder"
+            ) from error
         outcome.suites = write_suites()
     return outcome
 

@@ -113,18 +113,23 @@ def test_a_gpu_out_of_memory_is_one_line_and_what_was_trained_is_kept(experiment
     command = ["train", str(experiment), "--out", str(tmp_path / "out")]
     measure, steps = trainer.measure, []
 
+    def run_out_of_memory(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore of this.")
+
     def measure_until_memory_is_full(*batch, **options):
         steps.append(1)
-        if len(steps) > 6:  # in the midst of the second model
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore of this.")
-        return measure(*batch, **options)
+        return measure(*batch, **options) if len(steps) <= 6 else run_out_of_memory()  # amid the second model
 
     monkeypatch.setattr(trainer, "measure", measure_until_memory_is_full)
+    monkeypatch.setattr(trainer, "_SECONDS_BETWEEN_SAVES", 0)
     assert main(command) == 2
     [line] = [line for line in capsys.readouterr().err.splitlines() if "out of memory" in line]
     assert line.startswith("copy-eval: string_copy/lstm-seed1: out of GPU memory (CUDA out of memory. Tried")
     assert "a smaller batch" in line
     assert len([*tmp_path.glob("out/*/*/step*")]) == 3
+    monkeypatch.setattr(torch, "load", run_out_of_memory)
+    assert main(command) == 2
+    assert "delete it" not in capsys.readouterr().err, "the saved state is whole"
     monkeypatch.undo()
     assert main(command) == 0
     assert capsys.readouterr().out.startswith("trained: 1, done before: 1, failed: 0;")

@@ -5,18 +5,17 @@ before, and drafts are looked up in the prompt.
 """
 
 import itertools
-import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel
 
+from benchmarks.completions_server import CompletionsHandler, serve_completions
 from copy_eval.packaged import PACKAGED
 
 CHECKPOINT = PACKAGED / "tiny-pythia"
@@ -187,28 +186,14 @@ ALONE = Settings(batch_size=1, drafts=True)
 
 @contextmanager
 def serve(engine: Engine) -> Iterator[str]:
-    """Serve an engine at the address that this gives."""
+    """Serve an engine, which answers one request at a time, and give the address."""
     lock = threading.Lock()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            prompts = [asked["prompt"]] if isinstance(asked["prompt"], str) else asked["prompt"]
+    class Handler(CompletionsHandler):
+        def answer(self, asked: dict[str, Any], prompts: Sequence[str]) -> None:
             with lock:
                 texts = engine.answer(prompts, asked["max_tokens"], asked["stop"])
-            body = json.dumps({"choices": [{"index": place, "text": text} for place, text in enumerate(texts)]})
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(body.encode())
+            self.send_texts(texts)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1/completions"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serve_completions(Handler) as address:
+        yield address

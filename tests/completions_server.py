@@ -1,14 +1,12 @@
 """A server of completions on this machine, which looks numbers up in phonebooks and can fail as real ones do."""
 
-import json
 import math
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from benchmarks.completions_server import CompletionsHandler, serve_completions
 from tests.tasks.oracle import look_up
 
 
@@ -34,14 +32,9 @@ class Book:
 def serve(book: Book) -> Iterator[str]:
     """Serve the answers of ``book``, and give the address."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # lm-eval looks for a tokenizer
-            self.send_error(404)
-
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+    class Handler(CompletionsHandler):
+        def answer(self, asked: dict[str, Any], prompts: Sequence[str]) -> None:
             book.asked.append(asked)
-            prompts = asked["prompt"] if isinstance(asked["prompt"], list) else [asked["prompt"]]
             fails = book.fails_after is not None and book.prompts + len(prompts) > book.fails_after
             if fails and book.failures > 0:
                 book.failures -= 1
@@ -49,22 +42,10 @@ def serve(book: Book) -> Iterator[str]:
                 self.connection.close()
                 return
             book.prompts += len(prompts)
-            body = book.said or json.dumps(
-                {"choices": [{"index": n, "text": look_up(prompt)} for n, prompt in enumerate(prompts)][: book.choices]}
-            )
-            self.send_response(book.status)
-            self.send_header("Content-Type", "text/html" if body.startswith("<") else "application/json")
-            self.end_headers()
-            self.wfile.write(body.encode())
+            if book.said:
+                self.send(book.said, book.status)
+            else:
+                self.send_texts([look_up(prompt) for prompt in prompts][: book.choices])
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.handle_error = lambda *_: None
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1/completions"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serve_completions(Handler) as address:
+        yield address

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from copy_eval import __version__
 
 PACKAGE = Path(__file__).parents[1]
 CHECKPOINTS = ("tiny-pythia", "tiny-mamba")
+
+_WIDTH = 100
+"""Columns of a terminal."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,10 @@ def add_parser(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def run(options: argparse.Namespace) -> int:  # noqa: ARG001 - every subcommand is called with its options
-    """Print a line per check and return 0, or 2 if something required does not work."""
+    """Print what each check found and return 0, or 2 if something required does not work."""
     print(f"copy-eval {__version__}, Python {platform.python_version()}, {platform.platform()}")
     findings = [_examine(name, check) for name, check in CHECKS.items()]
-    print(
-        "whether this machine answers rightly in every way: copy-eval verify --model mamba_ssm --pretrained tiny-mamba"
-    )
+    print("whether answers are right here, too: copy-eval verify --model mamba_ssm --pretrained tiny-mamba")
     return 0 if all(finding.ok for finding in findings) else 2
 
 
@@ -49,8 +51,19 @@ def _examine(name: str, check: Callable[[], Finding]) -> Finding:
         finding = check()
     except Exception as error:  # noqa: BLE001 - whatever is wrong is what the doctor is asked for
         finding = Finding(f"{type(error).__name__}: {error}", ok=False)
-    print(f"{'ok  ' if finding.ok else 'FAIL'}  {name:<12} {finding.text}", flush=True)
+    print(_lay_out(f"{'ok  ' if finding.ok else 'FAIL'}  {name:<12} ", finding.text), flush=True)
     return finding
+
+
+def _lay_out(head: str, text: str) -> str:
+    """Put a text behind the head of its line, broken between words where a line is too long for a terminal."""
+    width = _WIDTH - len(head)
+    lines = [
+        part
+        for line in text.splitlines()
+        for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+    ]
+    return head + f"\n{' ' * len(head)}".join(lines)
 
 
 def _lm_eval() -> Finding:
@@ -98,7 +111,7 @@ def _adapters() -> Finding:
             ours = next((alias for alias in MODELS if served[alias] == target), None)
             line += " (not copy-eval's" + (f"; use --model {ours})" if ours else ")")
         lines.append(line)
-    return Finding(", ".join(lines), ok=served == MODELS)
+    return Finding("\n".join(lines), ok=served == MODELS)
 
 
 def _served_by(name: str) -> str:

@@ -24,8 +24,8 @@ In the place of EXPERIMENT, {checkpoints} names a checkpoint that the package ca
 anew, to DIR/NAME.
 """
 _EPILOG = """
-exit codes: 0 every model is trained, 1 the loss of a model is no number any more, 2 bad input, a full disk or a folder
-of something else, 130 stopped
+exit codes: 0 every model is trained, 1 the loss of a model is no number any more, 2 bad input, a full disk or GPU, or a
+folder of something else, 130 stopped
 
 examples:
   copy-eval train data-efficiency --out models

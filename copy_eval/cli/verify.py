@@ -137,7 +137,9 @@ class _Loader:
 
         copy_eval.register()
         from lm_eval.api.registry import get_model
+        from transformers.utils import logging as transformers_logging
 
+        transformers_logging.disable_progress_bar()  # the way at work is told already
         arguments = self._entry.arguments(self._entry.revisions[0]) | others
         model: ExactLM = get_model(self._entry.adapter).create_from_arg_obj(arguments)
         return model

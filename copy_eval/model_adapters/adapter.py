@@ -324,7 +324,7 @@ class ExactLM(CheckedLM):
         A cache is in the memory twice while rows are selected or joined.
         """
         free, needed = free_memory(self.device), 2 * self._cache_bytes(tokens)
-        if free is None or most_rows * needed <= free:
+        if most_rows == 1 or free is None or most_rows * needed <= free:
             return most_rows
         rows = max(1, free // needed)
         if not self._told_of_memory:
@@ -341,9 +341,12 @@ class ExactLM(CheckedLM):
         weights = sum(parameter.nbytes for parameter in self.model.parameters())
         return self.device.type != "cpu" or self._cache_bytes(shared) <= weights
 
-    def _cache_bytes(self, tokens: int) -> int:  # noqa: ARG002
-        """Return the bytes that a row of so many tokens keeps, as far as they matter."""
-        return 0
+    def _cache_bytes(self, tokens: int) -> int:
+        """Return the bytes of a row of so many tokens while its batch runs; 0 where nothing tells.
+
+        A run also holds what has left a layer's window, as a draft that is rejected may bring it back.
+        """
+        return sum(layer.state + layer.token * tokens for layer in self._layer_caches or ())
 
     def _find_prefixes(
         self, prompts: Sequence[Sequence[int]], settings: dict[str, Any], most_rows: int

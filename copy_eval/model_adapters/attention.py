@@ -136,11 +136,6 @@ class AttentionRun(LogitsRun):
     def _empty(self, rows: int) -> CachedRows:
         return CachedRows(growing_cache(self._model.config), [0] * rows, 0)
 
-    def bytes_of_row(self) -> tuple[int, int]:
-        """Return what a row takes: bytes for each token, and those of its states."""
-        assert self._cached is not None
-        return self._cached.bytes_of_row()
-
     def restart(self, rows: int) -> None:
         """Go back to behind the tokens of the first ``feed``, which had one row, and go on with copies of that."""
         if self._prefix is None:

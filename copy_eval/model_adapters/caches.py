@@ -157,17 +157,6 @@ class CachedRows:
         first = self.slots - torch.tensor(self.lengths, device=device)
         return (torch.arange(self.slots + width, device=device) >= first[:, None]).long()
 
-    def bytes_of_row(self) -> tuple[int, int]:
-        """Return the bytes of a row for each of its slots, and those of its states."""
-        slots = states = 0
-        for layer in [] if self.cache is None else self.cache.layers:
-            if isinstance(layer, DynamicLayer) and layer.is_initialized:
-                slots += sum(getattr(layer, name)[0].nbytes for name in _SLOTS)
-            if isinstance(layer, LinearAttentionLayer):
-                held = [state for name in _STATES for state in getattr(layer, name).values()]
-                states += sum(state[0].nbytes for state in held if state is not None)
-        return slots // self.slots, states
-
     def select(self, rows: Sequence[int]) -> "CachedRows":
         """Return a copy of some rows; what a pass does to it leaves this one as it is.
 

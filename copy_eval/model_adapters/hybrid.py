@@ -149,11 +149,6 @@ class HybridRun(LogitsRun):
         self._after = self._cached.select(list(self._drafts))
         return dict(zip(self._drafts, self._move_on(self._after, list(self._drafts.values()), width), strict=True))
 
-    def bytes_of_row(self) -> tuple[int, int]:
-        """Return what a row takes: bytes for each token, and those of its states."""
-        assert self._cached is not None
-        return self._cached.bytes_of_row()
-
     def restart(self, rows: int) -> None:
         """Go back to behind the tokens of the first ``feed``, which had one row, and go on with copies of that."""
         self._prefix = self._prefix or self._cached

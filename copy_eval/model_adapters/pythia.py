@@ -53,7 +53,6 @@ class PythiaLM(ExactLM):
         self._refuse_changes(modes)
         self._layer_caches = self._find_layer_caches()
         self._batched = self._capabilities.batched
-        self._bytes_of_token, self._bytes_of_states = self._measure_cache()
         # Both need a pass of several tokens behind a cache.
         self._shares_prefixes = self._capabilities.drafted and self._rope is None
         if not self._capabilities.drafted:
@@ -114,19 +113,6 @@ class PythiaLM(ExactLM):
                 f"transformers' generate, which would decode here, fails with this {self.config.model_type} "
                 f"({type(error).__name__}: {first_line(error)})"
             ) from error
-
-    @torch.no_grad()
-    def _measure_cache(self) -> tuple[int, int]:
-        """Return the bytes that a row keeps for each token, and those of its states; 0 for a cache of another kind."""
-        if not self._capabilities.stepwise or growing_cache(self._cached_model.config) is None:
-            return 0, 0
-        run = self._new_batch(False)
-        with self._autocast():
-            run.feed([self._test_tokens()[:4]], [[]])
-        return run.bytes_of_row()
-
-    def _cache_bytes(self, tokens: int) -> int:
-        return self._bytes_of_token * tokens + self._bytes_of_states
 
     def _test_tokens(self) -> list[int]:
         return self.tok_encode(_TEST_TEXT, add_special_tokens=False) or [self.prefix_token_id]

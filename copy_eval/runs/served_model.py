@@ -16,7 +16,7 @@ from typing import Any
 from copy_eval.errors import UserError
 from copy_eval.measurement import model_of, requested_setup
 from copy_eval.over_context import refuse_over_context
-from copy_eval.packaged import PACKAGED
+from copy_eval.packaged import PACKAGED, packaged_checkpoints
 from copy_eval.runs.model_entries import SERVED
 from copy_eval.token_bound import TokenBound
 
@@ -40,7 +40,9 @@ def arguments_for_server(adapter: str, arguments: Mapping[str, Any]) -> dict[str
         arguments: its ``--model_args``, as they are logged.
     """
     pretrained = str(arguments.get("pretrained"))
-    folder = PACKAGED / pretrained if (PACKAGED / pretrained).is_dir() else Path(pretrained)
+    folder = Path(pretrained)
+    if not folder.is_dir() and pretrained in packaged_checkpoints():
+        folder = PACKAGED / pretrained
     if adapter not in SERVED or not folder.is_dir():
         return dict(arguments)
     return {"model": str(folder), "tokenizer": str(folder), **arguments}

@@ -70,12 +70,12 @@ def train_experiment(name: str, experiment: Experiment, size: Size, out: Path) -
         left = [run for run in runs if not is_done(training_of(run), out / run.name)]
         outcome = Outcome(0, len(runs) - len(left), 0, _write_suites(f"{name}-{size}", runs, out))
         with TrainingProgress([run.name for run in runs]) as progress:
-            for diverged in train_runs(left, out, progress.show):
+            for name_of_run, diverged in train_runs(left, out, progress.show):
                 if diverged is None:
                     outcome.trained += 1
                 else:
                     outcome.failed += 1
-                    progress.say(f"copy-eval: {diverged}")
+                    progress.end(name_of_run, f"copy-eval: {diverged}")
                 outcome.suites = _write_suites(f"{name}-{size}", runs, out)
     return outcome
 
@@ -109,7 +109,7 @@ def train_checkpoint(name: str, out: Path) -> Outcome:
         with TrainingProgress([name]) as progress:
             diverged = train_in_this_process(training, out, progress.show)
             if diverged is not None:
-                progress.say(f"copy-eval: {diverged}")
+                progress.end(name, f"copy-eval: {diverged}")
         return Outcome(int(diverged is None), 0, int(diverged is not None), [])
 
 

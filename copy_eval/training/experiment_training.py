@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from copy_eval.errors import UserError
+from copy_eval.errors import UserError, first_line
 from copy_eval.training.alphabet_tokenizer import build_tokenizer
 from copy_eval.training.architectures import ARCHITECTURES
 from copy_eval.training.examples import FreshExamples
@@ -54,8 +54,8 @@ def _save(model: PreTrainedModel, folder: Path) -> None:
 
 def train_runs(
     runs: Sequence[TrainingRun], out: Path, on_step: Callable[[Step], None]
-) -> Iterator[DivergedError | None]:
-    """Train models, and yield once for each that is done: why it diverged, or None.
+) -> Iterator[tuple[str, DivergedError | None]]:
+    """Train models, and yield the name of each that is done, and why it diverged, or None.
 
     On the processor, as many are trained at a time as PyTorch takes threads, which ``OMP_NUM_THREADS`` sets.
 
@@ -65,12 +65,12 @@ def train_runs(
         on_step: is told of steps.
 
     Raises:
-        UserError: if something cannot be read or written, or a process was killed.
+        UserError: if something cannot be read or written, the GPU has too little memory, or a process was killed.
     """
     at_once = min(torch.get_num_threads(), len(runs))
     if torch.cuda.is_available() or at_once < 2:
         for run in runs:
-            yield train_in_this_process(training_of(run), out / run.name, on_step)
+            yield run.name, train_in_this_process(training_of(run), out / run.name, on_step)
     else:
         yield from _train_side_by_side(runs, out, at_once, on_step)
 
@@ -79,18 +79,23 @@ def train_in_this_process(training: Training, folder: Path, on_step: Callable[[S
     """Train a model, on the GPU if there is one, with all threads; return why it diverged, or None.
 
     Raises:
-        UserError: if something cannot be read or written.
+        UserError: if something cannot be read or written, or the GPU has too little memory.
     """
     try:
         train_model(training, folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"), on_step)
     except DivergedError as error:
         return error
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"{training.name}: out of GPU memory ({first_line(error)}); what was saved before is kept: the same "
+            "command goes on once more memory is free, or train with a smaller batch or context in another folder"
+        ) from error
     return None
 
 
 def _train_side_by_side(
     runs: Sequence[TrainingRun], out: Path, at_once: int, on_step: Callable[[Step], None]
-) -> Iterator[DivergedError | None]:
+) -> Iterator[tuple[str, DivergedError | None]]:
     waiting = deque(runs)
     running: dict[Connection, BaseProcess] = {}
     try:
@@ -115,10 +120,11 @@ def _train_side_by_side(
                 if isinstance(told, Step):
                     on_step(told)
                     continue
-                running.pop(pipe).join()
+                process = running.pop(pipe)
+                process.join()
                 if told is not None and not isinstance(told, DivergedError):
                     raise told
-                yield told
+                yield process.name, told
     finally:
         for pipe in running:
             pipe.close()

@@ -39,10 +39,12 @@ class TrainingProgress:
         bar.set_postfix(loss=f"{step.loss:.3f}", accuracy=f"{step.accuracy:.2f}", refresh=False)
         bar.update(step.seen - bar.n)
         if step.checkpoint:
-            self.say(f"{step.name}: {step.checkpoint}")
+            tqdm.write(f"{step.name}: {step.checkpoint}", file=sys.stderr)
         if step.seen >= step.total:
             bar.close()
 
-    def say(self, line: str) -> None:
-        """Write a line above those of the trainings."""
-        tqdm.write(line, file=sys.stderr)
+    def end(self, name: str, reason: str) -> None:
+        """End the line of a training that cannot go on, and say why in another one."""
+        if name in self._bars:
+            self._bars[name].close()
+        tqdm.write(reason, file=sys.stderr)

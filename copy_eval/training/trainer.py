@@ -18,7 +18,7 @@ import pickle
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,8 @@ class _State:
         try:
             content = torch.load(file, map_location=device, weights_only=True)
             there = content["run"]
+        except torch.OutOfMemoryError:  # a RuntimeError, but not of the file
+            raise
         except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
             reason = first_line(error) or type(error).__name__
             raise UserError(f"cannot read {file} ({reason}); delete it to begin this model anew") from error
@@ -174,7 +176,8 @@ def writing(path: Path) -> Iterator[None]:
         if not isinstance(error, OSError | SafetensorError) and type(error) is not Exception:
             raise
         shutil.rmtree(path, ignore_errors=True)
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder may not be one
+            path.unlink()
         reason = getattr(error, "strerror", None) or first_line(error)
         raise UserError(
             f"cannot write {path.parent}: {reason}; the same command then goes on from what was saved before"
@@ -209,7 +212,7 @@ def train_model(
         model.base_model.compile()
     optimizer = torch.optim.AdamW(model.parameters(), betas=_BETAS, weight_decay=_WEIGHT_DECAY)
     state = _State(training, model, optimizer, curriculum)
-    with writing(folder):
+    with writing(folder / _UNFINISHED_STATE):
         folder.mkdir(parents=True, exist_ok=True)
     state.restore(folder, device)
     model.train()

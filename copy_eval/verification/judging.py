@@ -96,7 +96,8 @@ class ModelJudge:
         prompt = self._encode(request)
         path = _Path([], [])
         while True:
-            guess = self._spell_rest(path.tokens, text)
+            # An engine may have gone on for longer than the model's context.
+            guess = self._spell_rest(path.tokens, text)[: request.most - len(path.tokens)]
             behind = self._logits([*prompt, *path.tokens, *guess])[len(prompt) + len(path.tokens) - 1 :]
             for logits, expected in zip(behind, [*guess, None], strict=True):
                 if len(path.tokens) >= request.most:

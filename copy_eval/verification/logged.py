@@ -161,7 +161,7 @@ def _read_sample(task: str, sample: Mapping[str, Any]) -> LoggedAnswer | None:
     most = int(next((generation[name] for name in _LIMITS if generation.get(name) is not None), _MOST))
     if most < 1:
         raise ValueError(f"an answer of {most} tokens")
-    request = Request(f"{task} {sample['doc_id']}", prompt, until, most)
+    request = Request(keep_printable(f"{task} {sample['doc_id']}"), prompt, until, most)
     scores = [sample.get(metric) for metric in sample.get("metrics", [])]
     return LoggedAnswer(
         task=keep_printable(task),

@@ -1,13 +1,13 @@
-"""The outcome of a verification: a table for the terminal, JSON, and JUnit XML, which CI services show as tests."""
+"""The outcome of a verification: a table for the terminal, JSON, and JUnit XML."""
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
-from xml.etree import ElementTree
+from dataclasses import asdict, replace
 
 from tabulate import tabulate
 
-from copy_eval.reports.frames.result_files import counted, keep_printable
+from copy_eval.reports.frames.result_files import counted
+from copy_eval.reports.writing import junit
 from copy_eval.verification.comparing import Comparison, Difference, Verification
 
 _SCHEMA = 1
@@ -84,22 +84,16 @@ def to_json(verification: Verification) -> str:
 
 def to_junit(verification: Verification) -> str:
     """Write a test case for each way: one that diverged fails, and one that was not used is skipped."""
-    ways = verification.comparisons
-    suite = ElementTree.Element(
-        "testsuite", name=keep_printable(f"copy-eval verify: {verification.subject}"), tests=str(len(ways)),
-        failures=str(sum(way.diverged > 0 for way in ways)), errors="0",
-        skipped=str(sum(bool(way.unused) for way in ways)), time=f"{sum(way.seconds or 0 for way in ways):.3f}",
-    )  # fmt: skip
-    for way in ways:
-        name = {"classname": "copy_eval.verify", "name": keep_printable(way.way), "time": f"{way.seconds or 0:.3f}"}
-        case = ElementTree.SubElement(suite, "testcase", name)
-        if way.unused:
-            ElementTree.SubElement(case, "skipped", message=keep_printable(way.unused))
-        elif way.diverged:
-            lines = [keep_printable(describe_difference(each)) for each in way.differences if each.verdict != "tie"]
-            message = f"{way.diverged} of {counted(way.total, 'answer')} diverged"
-            ElementTree.SubElement(case, "failure", type="diverged", message=message).text = "\n".join(lines)
-    root = ElementTree.Element("testsuites")
-    root.append(suite)
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True).decode() + "\n"
+    cases = [_case(comparison) for comparison in verification.comparisons]
+    return junit.to_junit(f"copy-eval verify: {verification.subject}", cases)
+
+
+def _case(comparison: Comparison) -> junit.Case:
+    case = junit.Case("copy_eval.verify", comparison.way, seconds=comparison.seconds or 0)
+    if comparison.unused:
+        return replace(case, outcome="skipped", message=comparison.unused)
+    if not comparison.diverged:
+        return case
+    details = [describe_difference(each) for each in comparison.differences if each.verdict != "tie"]
+    message = f"{comparison.diverged} of {counted(comparison.total, 'answer')} diverged"
+    return replace(case, outcome="failure", reason="diverged", message=message, details=details)

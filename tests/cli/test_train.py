@@ -1,5 +1,6 @@
 """``copy-eval train`` as a command: exit codes, one line for bad input, and folders that hold something else."""
 
+import shutil
 from importlib.util import find_spec
 
 import pytest
@@ -24,6 +25,15 @@ sizes:
     tasks:
       string_copy: [string_copy_10]
 """
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process():
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several would mean several models at a time, each in a process
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -103,6 +113,47 @@ def test_a_model_that_diverges_is_exit_code_1_and_the_others_are_trained(experim
     assert said.out.startswith("trained: 0, done before: 0, failed: 2;")
     lines = [line for line in said.err.splitlines() if line.startswith("copy-eval: ")]
     assert sorted(line.split()[1] for line in lines) == ["string_copy/lstm-seed0:", "string_copy/lstm-seed1:"]
+
+
+def test_a_gpu_out_of_memory_is_one_line_and_what_was_trained_is_kept(experiment, tmp_path, capsys, monkeypatch):
+    torch = pytest.importorskip("torch")
+    from copy_eval.training import trainer
+
+    command = ["train", str(experiment), "--out", str(tmp_path / "out")]
+    measure, steps = trainer.measure, []
+
+    def run_out_of_memory(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore of this.")
+
+    def measure_until_memory_is_full(*batch, **options):
+        steps.append(1)
+        return measure(*batch, **options) if len(steps) <= 6 else run_out_of_memory()  # amid the second model
+
+    monkeypatch.setattr(trainer, "measure", measure_until_memory_is_full)
+    monkeypatch.setattr(trainer, "_SECONDS_BETWEEN_SAVES", 0)
+    assert main(command) == 2
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "out of memory" in line]
+    assert line.startswith("copy-eval: string_copy/lstm-seed1: out of GPU memory (CUDA out of memory. Tried")
+    assert "a smaller batch" in line
+    assert len([*tmp_path.glob("out/*/*/step*")]) == 3
+    monkeypatch.setattr(torch, "load", run_out_of_memory)
+    assert main(command) == 2
+    assert "delete it" not in capsys.readouterr().err, "the saved state is whole"
+    monkeypatch.undo()
+    assert main(command) == 0
+    assert capsys.readouterr().out.startswith("trained: 1, done before: 1, failed: 0;")
+
+
+@pytest.mark.parametrize("name", ["string_copy", "string_copy/lstm-seed0"])
+def test_a_file_in_the_place_of_a_folder_is_told_and_left(experiment, tmp_path, capsys, name):
+    out = tmp_path / "out"
+    assert main(["train", str(experiment), "--out", str(out)]) == 0
+    shutil.rmtree(out / name)
+    (out / name).write_text("mine")
+    capsys.readouterr()
+    assert main(["train", str(experiment), "--out", str(out)]) == 2
+    assert capsys.readouterr().err.startswith(f"copy-eval: cannot write {out}/string_copy/lstm-seed0: ")
+    assert (out / name).read_text() == "mine"
 
 
 def test_paper_size_without_a_gpu_is_refused(capsys, tmp_path):

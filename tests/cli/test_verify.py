@@ -23,6 +23,7 @@ def test_a_sound_model_is_exit_code_0_with_a_table_and_the_way_at_work_on_stderr
     assert printed.out.startswith("copy-eval verify: EQUAL, the answers of 8 ways")
     assert "all together, bfloat16" in printed.out
     assert " s] drafts\n" in printed.err
+    assert "Loading weights" not in printed.err
 
 
 def test_a_fault_is_exit_code_1_and_stands_in_json_and_in_the_junit_file(tmp_path, monkeypatch, capsys):

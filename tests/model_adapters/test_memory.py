@@ -7,7 +7,7 @@ from transformers.modeling_outputs import CausalLMOutput
 from copy_eval.model_adapters import memory
 from copy_eval.model_adapters.attention import AttentionRun
 from copy_eval.model_adapters.mamba import MambaLM
-from copy_eval.model_adapters.memory import free_memory
+from copy_eval.model_adapters.memory import bytes_kept, free_memory
 from copy_eval.model_adapters.pythia import PythiaLM
 from copy_eval.runs.architecture import describe
 from tests.model_adapters.architectures import build_model
@@ -20,6 +20,15 @@ def test_a_cache_is_as_large_as_the_config_says(name, tokenizer):
     counted = describe(network.config.to_dict(), state_spaces=False, source=name, dtype="float32")
     model = PythiaLM(pretrained=network, tokenizer=tokenizer)
     assert [model._cache_bytes(tokens) for tokens in (10, 1000)] == [counted.cache_bytes(n) for n in (10, 1000)]
+
+
+def test_a_batch_also_takes_the_memory_of_what_lies_before_a_window(tokenizer):
+    model = PythiaLM(pretrained=build_model("mistral", sliding_window=12), tokenizer=tokenizer)
+    run, prompt = model._new_run(1), tokenizer.encode(PROMPTS[0])
+    run.feed([prompt], [[]])
+    held = sum(part.nbytes for layer in run._cached.cache.layers for part in (layer.keys, layer.values))
+    assert len(prompt) > 12
+    assert model._cache_bytes(len(prompt)) == held > bytes_kept(model._layer_caches, len(prompt))
 
 
 def noted(model, prompts):
@@ -41,6 +50,7 @@ def test_a_mamba_keeps_as_much_of_every_prompt():
     model = MambaLM(pretrained="tiny-mamba", device="cpu", dtype="float32")
     of_layer = 4 * 384 * (16 + 3)  # bytes of 16 numbers of state and 3 inputs of the convolution, for each channel
     assert noted(model, ["A", "A much longer prompt than the first one."]) == {"some_task": 5 * of_layer}
+    assert [model._cache_bytes(tokens) for tokens in (10, 1000)] == [5 * of_layer, 5 * of_layer]
 
 
 def test_a_model_whose_memory_is_elsewhere_is_left_out(tokenizer, monkeypatch):
@@ -77,11 +87,15 @@ def test_batches_have_the_rows_whose_caches_fit_half_of_the_free_memory(name, to
     assert caplog.text.count(f"2 of 7 prompts at once: more caches of {longest} tokens might not fit") == 1
 
 
-def test_a_prompt_for_whose_cache_no_memory_seems_to_be_left_is_tried_alone(tokenizer, monkeypatch):
-    model = PythiaLM(pretrained=build_model("llama"), tokenizer=tokenizer, batch_size=7)
+@pytest.mark.parametrize(("batch_size", "warned"), [(7, True), (1, False)])
+def test_a_prompt_for_whose_cache_no_memory_seems_to_be_left_is_tried_alone(
+    batch_size, warned, tokenizer, monkeypatch, caplog
+):
+    model = PythiaLM(pretrained=build_model("llama"), tokenizer=tokenizer, batch_size=batch_size)
     expected = answer(model, PROMPTS)
     monkeypatch.setattr("copy_eval.model_adapters.adapter.free_memory", lambda _: 0)
     assert answer(model, PROMPTS) == expected
+    assert ("prompts at once" in caplog.text) is warned
 
 
 def test_a_device_that_says_nothing_of_its_memory_sets_no_limit():

@@ -12,6 +12,7 @@ from copy_eval.packaged import PACKAGED
 from copy_eval.runs.evaluator import run_suite
 from copy_eval.runs.model_entries import ModelEntry
 from copy_eval.runs.progress import CellEvent, Progress
+from copy_eval.runs.served_model import arguments_for_server
 from copy_eval.runs.suite import Suite
 from tests.completions_server import Book, serve
 from tests.runs.test_evaluator import reports, sample_lines
@@ -44,6 +45,17 @@ def test_a_server_answers_for_a_packaged_checkpoint(given: Mapping[str, int], tm
     assert accuracies(tmp_path / "out") == dict.fromkeys(TASKS, 1.0)
     assert {asked["model"] for asked in book.asked} == {str(PACKAGED / "tiny-pythia")}
     assert not (tmp_path / "out" / ".answers" / "tiny" / "phonebook_copy_10.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "named"),
+    [("tiny-pythia", str(PACKAGED / "tiny-pythia")), (".", "."), ("..", ".."), ("served-name", None)],
+)
+def test_the_tokenizer_is_that_of_the_checkpoint_where_it_is_on_this_machine(
+    pretrained: str, named: str | None
+) -> None:
+    arguments = arguments_for_server("local-completions", {"pretrained": pretrained})
+    assert arguments.get("tokenizer") == named
 
 
 def test_the_name_that_the_server_knows_a_model_by_may_be_another(tmp_path: Path) -> None:

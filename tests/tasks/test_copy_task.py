@@ -2,9 +2,7 @@
 
 import json
 import math
-import threading
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from lm_eval.tasks import TaskManager
 from lm_eval.utils import make_table
 
 import copy_eval
+from benchmarks.completions_server import CompletionsHandler, serve_completions
 from copy_eval.checkpoint_fingerprint import fingerprint_checkpoint
 from copy_eval.errors import UserError
 from copy_eval.over_context import OVER_CONTEXT, refuse_over_context
@@ -250,18 +249,9 @@ def test_a_result_carries_the_description_of_its_variant() -> None:
     json.dumps(about)
 
 
-class _Completions(BaseHTTPRequestHandler):
-    """An OpenAI-compatible server that says the same to every prompt."""
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        answer = {"choices": [{"index": place, "text": " 6"} for place, _ in enumerate(asked["prompt"])]}
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps(answer).encode())
-
-    def log_message(self, *_: Any) -> None:
-        pass
+class _SaysTheSame(CompletionsHandler):
+    def answer(self, _: dict[str, Any], prompts: Sequence[Any]) -> None:
+        self.send_texts([" 6"] * len(prompts))
 
 
 @pytest.mark.parametrize(("tokens", "checked", "score"), [(True, True, OVER_CONTEXT), (False, False, 0.0)])
@@ -269,18 +259,10 @@ def test_lm_evals_own_api_model_cuts_at_2048_tokens_and_that_is_seen(
     tokens: bool, checked: bool, score: object
 ) -> None:
     copy_eval.register()
-    server = HTTPServer(("127.0.0.1", 0), _Completions)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    model_args = {
-        "model": str(PACKAGED / "tiny-pythia"),
-        "base_url": f"http://127.0.0.1:{server.server_port}/v1/completions",
-        "tokenized_requests": tokens,
-    }
-    try:
+    with serve_completions(_SaysTheSame) as address:
+        model_args = {"model": str(PACKAGED / "tiny-pythia"), "base_url": address, "tokenized_requests": tokens}
         tasks = ["phonebook_copy_10", "phonebook_copy_160"]
         results = evaluate("local-completions", tasks, {"num_samples": 2}, model_args=model_args)
-    finally:
-        server.shutdown()
     assert results["results"]["phonebook_copy_10"]["exact_match,none"] == 0.0
     assert results["results"]["phonebook_copy_160"]["exact_match,none"] == score
     assert context_of(results, "phonebook_copy_160") is checked

@@ -1,9 +1,14 @@
 """Ties and divergences by the logits of real models, some of whose choices are made equal."""
 
+import math
+
 import pytest
 import torch
+from lm_eval.models.huggingface import HFLM
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from copy_eval.model_adapters.pythia import PythiaLM
+from copy_eval.packaged import PACKAGED
 from copy_eval.verification.comparing import Answers, Request, compare
 from copy_eval.verification.judging import ModelJudge, measure_noise
 from tests.model_adapters.support import answer
@@ -61,6 +66,14 @@ def test_an_error_after_a_tie_is_found_although_the_first_difference_is_one(mode
     wrong = other[:-1] + ("3" if other[-1] != "3" else "4")
     assert compare_one(model, reference, wrong).diverged == 1
     assert tie[:4] == other[:4]
+
+
+def test_an_answer_that_goes_on_beyond_the_models_context_is_a_divergence():
+    tokenizer = AutoTokenizer.from_pretrained(PACKAGED / "tiny-pythia")
+    network = GPT2LMHeadModel(GPT2Config(vocab_size=2048, n_positions=64, n_embd=16, n_layer=1, n_head=2))
+    judge = ModelJudge(HFLM(pretrained=network, tokenizer=tokenizer, backend="causal"))
+    request = Request("loop 1", "Ann", (), 8)
+    assert judge.judge(request, " Lee", " Lee" * 200).gap == math.inf
 
 
 @pytest.mark.parametrize(("other", "index"), [(" 7015550198", 9), (" 70155501", 8), ("", 0), (" 70155501990", 10)])

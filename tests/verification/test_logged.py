@@ -152,6 +152,13 @@ def test_a_file_that_is_not_lm_evals_is_named_with_the_line(line: str, tmp_path:
         read_logged(tmp_path / "a")
 
 
+def test_what_a_file_calls_a_prompt_cannot_steer_a_terminal(tmp_path: Path) -> None:
+    file = next(log(tmp_path, [" 1"]).iterdir())
+    file.write_text(file.read_text().replace('"doc_id": 0', '"doc_id": "\\u001b[2J\\n"'))
+    [answer] = read_logged(tmp_path)
+    assert answer.request.name == r"book \x1b[2J\n"
+
+
 def test_a_folder_without_samples_or_with_several_models_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="--log_samples"):

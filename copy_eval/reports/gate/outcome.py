@@ -1,11 +1,7 @@
-"""The outcome of a gate: in Markdown, for the page of a CI job and for the terminal, and as JUnit XML.
-
-GitLab, Jenkins and GitHub's actions show JUnit XML as a list of tests.
-"""
+"""The outcome of a gate: in Markdown, for the page of a CI job and for the terminal, and as JUnit XML."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
-from xml.etree import ElementTree
+from typing import Any, Literal
 
 import pandas as pd
 from tabulate import tabulate
@@ -13,9 +9,10 @@ from tabulate import tabulate
 from copy_eval.measurement import describe_differences
 from copy_eval.reports.comparison.evaluation import Evaluation
 from copy_eval.reports.comparison.text import describe_evaluation, describe_sensitivity
-from copy_eval.reports.frames.result_files import counted, keep_printable
+from copy_eval.reports.frames.result_files import counted
 from copy_eval.reports.frames.series import ALL_LENGTHS, length_names
 from copy_eval.reports.gate.verdicts import DROP, NEW, PASS, ROUNDING, SKIPPED, UNUSABLE
+from copy_eval.reports.writing import junit
 from copy_eval.reports.writing.formats import accuracy_text, difference_text, escape, interval_text, p_text
 
 
@@ -120,7 +117,9 @@ def _name_lengths_by_task(rows: pd.DataFrame) -> str:
     return "; ".join(f"{task!s} {', '.join(lengths)}" for task, lengths in named.items())
 
 
-_ELEMENTS = {DROP: "failure", UNUSABLE: "error", NEW: "skipped", SKIPPED: "skipped"}
+_OUTCOMES: Mapping[str, Literal["failure", "error", "skipped"]] = {
+    DROP: "failure", UNUSABLE: "error", NEW: "skipped", SKIPPED: "skipped"
+}  # fmt: skip
 
 
 def to_junit(judged: pd.DataFrame, now: Evaluation) -> str:
@@ -132,26 +131,16 @@ def to_junit(judged: pd.DataFrame, now: Evaluation) -> str:
         judged: as ``verdicts.judge`` returns it.
         now: the evaluation that was judged.
     """
-    elements = judged["verdict"].map(_ELEMENTS)
-    suite = ElementTree.Element(
-        "testsuite", name=keep_printable(f"copy-eval gate of {now.label}"), tests=str(len(judged)),
-        failures=str((elements == "failure").sum()), errors=str((elements == "error").sum()),
-        skipped=str((elements == "skipped").sum()), time="0", timestamp=now.date[:19],
-    )  # fmt: skip
-    for row in judged.itertuples():
-        _add_case(suite, row)
-    root = ElementTree.Element("testsuites")
-    root.append(suite)
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True).decode() + "\n"
+    cases = [_case(row) for row in judged.itertuples()]
+    return junit.to_junit(f"copy-eval gate of {now.label}", cases, timestamp=now.date[:19])
 
 
-def _add_case(suite: ElementTree.Element, row: Any) -> None:
-    name = {"classname": keep_printable(f"copy_eval.{row.task}"), "name": keep_printable(_case_name(row))}
-    case = ElementTree.SubElement(suite, "testcase", name, time="0")
-    if row.verdict in _ELEMENTS:
-        message = keep_printable(_describe_outcome(row))
-        ElementTree.SubElement(case, _ELEMENTS[row.verdict], type=row.verdict, message=message).text = message
+def _case(row: Any) -> junit.Case:
+    classname, name = f"copy_eval.{row.task}", _case_name(row)
+    if row.verdict not in _OUTCOMES:
+        return junit.Case(classname, name)
+    message = _describe_outcome(row)
+    return junit.Case(classname, name, _OUTCOMES[row.verdict], row.verdict, message, [message])
 
 
 def _case_name(row: Any) -> str:

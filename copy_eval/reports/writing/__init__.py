@@ -1,1 +1,1 @@
-"""Tables as texts, and files that are written whole or not at all."""
+"""Tables as texts, tests as JUnit XML, and files that are written whole or not at all."""

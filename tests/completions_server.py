@@ -28,6 +28,9 @@ class Book:
     asked: list[Any] = field(default_factory=list)
     """The requests that came in."""
     prompts: int = 0
+    """That were answered."""
+    lock: Any = field(default_factory=threading.Lock)
+    """Of the counts, as several requests may come at a time."""
 
 
 @contextmanager
@@ -40,15 +43,19 @@ def serve(book: Book) -> Iterator[str]:
 
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            book.asked.append(asked)
             prompts = asked["prompt"] if isinstance(asked["prompt"], list) else [asked["prompt"]]
-            fails = book.fails_after is not None and book.prompts + len(prompts) > book.fails_after
-            if fails and book.failures > 0:
-                book.failures -= 1
+            with book.lock:
+                book.asked.append(asked)
+                fails = book.fails_after is not None and book.prompts + len(prompts) > book.fails_after
+                fails = fails and book.failures > 0
+                if fails:
+                    book.failures -= 1
+                else:
+                    book.prompts += len(prompts)
+            if fails:
                 self.close_connection = True
                 self.connection.close()
                 return
-            book.prompts += len(prompts)
             body = book.said or json.dumps(
                 {"choices": [{"index": n, "text": look_up(prompt)} for n, prompt in enumerate(prompts)][: book.choices]}
             )

@@ -49,7 +49,7 @@ PIECES = [
 
 
 @pytest.mark.parametrize("name", UNDERSTOOD)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=8)), max_size=40).map("".join))
 def test_no_text_has_fewer_tokens_than_its_bound(name, text):
     tokenizer = UNDERSTOOD[name]

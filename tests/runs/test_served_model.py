@@ -1,6 +1,7 @@
 """`copy-eval run` on a server: what is sent, what is refused, what is kept when the server dies, what errors say."""
 
 import json
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,9 +81,10 @@ def test_a_server_that_dies_takes_no_answer_along_and_the_next_run_goes_on(
 def test_a_server_that_is_not_there_is_told_of_once_for_all_its_tasks(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with serve(Book()) as address:
-        pass
-    failed = failures(suite_at(address), tmp_path / "out")
+    with socket.socket() as taken:  # so that no other server takes the port meanwhile
+        taken.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}/v1/completions"
+        failed = failures(suite_at(address), tmp_path / "out")
     assert [(event.cell.task, event.whole_model) for event in failed] == [(task, True) for task in TASKS]
     [line] = [line for line in capfd.readouterr().err.splitlines() if "FAILED" in line]
     assert f"the server at {address} cannot be reached" in line

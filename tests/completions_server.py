@@ -25,12 +25,18 @@ class Book:
     """The body of an answer with another status."""
     choices: int | None = None
     """The most that one answer holds."""
+    answers: threading.Event = field(default_factory=threading.Event)
+    """Set unless it leaves the requests that come in without any answer."""
     asked: list[Any] = field(default_factory=list)
     """The requests that came in."""
     prompts: int = 0
     """That were answered."""
     lock: Any = field(default_factory=threading.Lock)
     """Of the counts, as several requests may come at a time."""
+
+    def __post_init__(self) -> None:
+        """Let it answer."""
+        self.answers.set()
 
 
 @contextmanager
@@ -52,7 +58,7 @@ def serve(book: Book) -> Iterator[str]:
                     book.failures -= 1
                 else:
                     book.prompts += len(prompts)
-            if fails:
+            if fails or not book.answers.wait(100):
                 self.close_connection = True
                 self.connection.close()
                 return

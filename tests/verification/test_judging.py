@@ -102,6 +102,14 @@ def test_a_special_token_within_an_answer_is_the_models_own_although_no_text_sho
     assert compare_one(model, said, said + "1").diverged == 1
 
 
+def test_every_end_token_of_the_model_ends_an_answer(model):
+    model.tokenizer.add_special_tokens({"extra_special_tokens": ["5"]})
+    five = model.tokenizer.convert_tokens_to_ids("5")
+    model.model.generation_config.eos_token_id = [model.eot_token_id, five]
+    assert ModelJudge(model).check([REQUEST], Answers("reference", [" 701"])).equal == 1
+    assert ModelJudge(model).check([REQUEST], Answers("reference", [" 70"])).diverged == 1
+
+
 def test_an_answer_of_more_tokens_than_were_asked_for_is_a_divergence(model):
     short = Request("phonebook 1", QUESTION, ("\n",), 4)
     answers = [Answers(name, [text]) for name, text in (("reference", " 7015"), ("engine", " 70155"))]

@@ -1,6 +1,7 @@
 """A server of completions on this machine, which looks numbers up in phonebooks and can fail as real ones do."""
 
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,9 +24,18 @@ class Book:
     """The body of an answer with another status."""
     choices: int | None = None
     """The most that one answer holds."""
+    answers: threading.Event = field(default_factory=threading.Event)
+    """Set unless it leaves the requests that come in without any answer."""
     asked: list[Any] = field(default_factory=list)
     """The requests that came in."""
     prompts: int = 0
+    """That were answered."""
+    lock: Any = field(default_factory=threading.Lock)
+    """Of the counts, as several requests may come at a time."""
+
+    def __post_init__(self) -> None:
+        """Let it answer."""
+        self.answers.set()
 
 
 @contextmanager
@@ -34,15 +44,18 @@ def serve(book: Book) -> Iterator[str]:
 
     class Handler(CompletionsHandler):
         def answer(self, asked: dict[str, Any], prompts: Sequence[str]) -> None:
-            book.asked.append(asked)
-            fails = book.fails_after is not None and book.prompts + len(prompts) > book.fails_after
-            if fails and book.failures > 0:
-                book.failures -= 1
+            with book.lock:
+                book.asked.append(asked)
+                fails = book.fails_after is not None and book.prompts + len(prompts) > book.fails_after
+                fails = fails and book.failures > 0
+                if fails:
+                    book.failures -= 1
+                else:
+                    book.prompts += len(prompts)
+            if fails or not book.answers.wait(100):
                 self.close_connection = True
                 self.connection.close()
-                return
-            book.prompts += len(prompts)
-            if book.said:
+            elif book.said:
                 self.send(book.said, book.status)
             else:
                 self.send_texts([look_up(prompt) for prompt in prompts][: book.choices])

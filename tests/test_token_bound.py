@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -11,6 +11,7 @@ TEXTS = [
     "lookup 0000000000 of the longest names",
     "Christopher Anderson: 6093237777",
     "e\u0301t\u00e9 \u6f22\u5b57   --------",
+    "\u00e9" * 30,
 ]
 
 
@@ -49,8 +50,9 @@ PIECES = [
 
 
 @pytest.mark.parametrize("name", UNDERSTOOD)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=8)), max_size=40).map("".join))
+@example(text="e\u0301" * 30)  # composed, it is a single token without a letter of ASCII
 def test_no_text_has_fewer_tokens_than_its_bound(name, text):
     tokenizer = UNDERSTOOD[name]
     assert TokenBound(tokenizer).fewest(text) <= len(tokenizer.encode(text, add_special_tokens=False))
@@ -62,6 +64,7 @@ def test_the_bound_is_reached_by_the_token_with_most_letters():
     assert len(plain.tokenize(longest * 3)) == TokenBound(plain).fewest(longest * 3) == 3
     # It has 23 letters.
     assert [TokenBound(plain).fewest(text) for text in ("", "0" * 23, "0" * 24, "---- " * 99)] == [0, 1, 2, 0]
+    assert TokenBound(plain).fewest("half of a pair: \ud800") == 1
 
 
 @pytest.mark.parametrize(

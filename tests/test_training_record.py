@@ -24,6 +24,12 @@ def test_what_is_written_beside_the_checkpoints_is_read_for_each_of_them(checkpo
     assert read_record("step1000") == TRAINED
 
 
+def test_what_a_newer_version_says_besides_is_passed_over(checkpoint):
+    file = checkpoint.parent / RECORD
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"gpus": 8}))
+    assert read_record(str(checkpoint)) == TRAINED
+
+
 def test_other_checkpoints_have_none(checkpoint, tmp_path):
     assert read_record(str(tmp_path)) is None
     assert read_record("EleutherAI/pythia-70m") is None

@@ -22,6 +22,22 @@ TINY = ["--model", "pythia", "--pretrained", "tiny-pythia", "--batch-size", "4",
 
 THREE_TASKS = ["phonebook_copy_10", "phonebook_copy_80", "phonebook_copy_20"]
 
+_WAITS_IN_THE_SECOND_TASK = """
+import sys, time
+from copy_eval.cli import main
+from copy_eval.model_adapters.adapter import ExactLM
+
+answer = ExactLM.generate_until
+
+def answer_the_first(model, requests, disable_tqdm=False):
+    if requests[0].task_name != "phonebook_copy_10":
+        time.sleep(100)  # until the signal comes
+    return answer(model, requests, disable_tqdm)
+
+ExactLM.generate_until = answer_the_first
+sys.exit(main())
+"""
+
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch):
@@ -152,7 +168,7 @@ def stopped(tmp_path):
         out = tmp_path / "out"
         arguments = [*TINY, "num_samples=4", "--tasks", ",".join(THREE_TASKS), "--out", str(out)]
         process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [sys.executable, "-c", _WAITS_IN_THE_SECOND_TASK, "run", *arguments],
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | {"OMP_NUM_THREADS": "1"},

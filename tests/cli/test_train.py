@@ -7,7 +7,9 @@ import pytest
 import yaml
 
 from copy_eval.cli import main
+from copy_eval.runs.results_folder import locked
 from copy_eval.runs.suite import load_suite
+from copy_eval.training import trainer
 from copy_eval.training_record import RECORD, TrainingRecord, read_record
 
 TEXT = """\
@@ -154,6 +156,35 @@ def test_a_file_in_the_place_of_a_folder_is_told_and_left(experiment, tmp_path, 
     assert main(["train", str(experiment), "--out", str(out)]) == 2
     assert capsys.readouterr().err.startswith(f"copy-eval: cannot write {out}/string_copy/lstm-seed0: ")
     assert (out / name).read_text() == "mine"
+
+
+def test_a_run_that_is_stopped_is_exit_code_130_and_the_next_one_goes_on(experiment, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    command = ["train", str(experiment), "--out", str(out)]
+    measure, measured = trainer.measure, []
+
+    def measure_until_stopped(*arguments, **options):
+        measured.append(arguments)
+        if len(measured) > 6:  # of 8
+            raise KeyboardInterrupt
+        return measure(*arguments, **options)
+
+    monkeypatch.setattr(trainer, "measure", measure_until_stopped)
+    assert main(command) == 130
+    said = capsys.readouterr()
+    assert said.err.endswith("stopped; the same command goes on with the models that are left\n")
+    assert [path.name for path in out.glob("suite-*.yaml")] == ["suite-string_copy.yaml"]
+    monkeypatch.setattr(trainer, "measure", measure)
+    assert main(command) == 0
+    assert capsys.readouterr().out.startswith("trained: 1, done before: 1, failed: 0;")
+
+
+def test_two_runs_do_not_train_in_one_folder(experiment, tmp_path, capsys):
+    out = tmp_path / "out"
+    with locked(out):
+        assert main(["train", str(experiment), "--out", str(out)]) == 2
+    assert capsys.readouterr().err.startswith(f"copy-eval: another run writes to {out}: wait for it, or name another")
+    assert [path.name for path in out.iterdir()] == [".lock"]
 
 
 def test_paper_size_without_a_gpu_is_refused(capsys, tmp_path):

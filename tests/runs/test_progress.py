@@ -88,6 +88,7 @@ def test_a_model_that_does_not_load_is_one_line_and_all_its_cells_have_failed(ca
     assert progress.failed == 3
 
 
+@pytest.mark.usefixtures("clock")
 def test_progress_names_each_cell_with_its_accuracy_and_its_failures(suite, capsys):
     cell, other = suite.cells()[:2]
     with Progress() as progress:

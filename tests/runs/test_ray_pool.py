@@ -62,7 +62,7 @@ def content(out: Path) -> dict[tuple[str, str], tuple[dict, str]]:
 
 
 def test_a_killed_worker_is_replaced_and_every_cell_is_there_once_as_without_ray(tmp_path):
-    killed, done = [], []
+    killed, done, at_work = [], [], []
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.json").write_text('{"model_type": "gpt_neox"}')
     broken = ModelEntry("broken", "pythia", str(tmp_path / "broken"))
@@ -72,8 +72,8 @@ def test_a_killed_worker_is_replaced_and_every_cell_is_there_once_as_without_ray
             if event.state == "done":
                 done.append((event.cell.label, event.cell.task))
                 workers = [child for child in psutil.Process().children(recursive=True) if is_at_work(child)]
-                if not killed:
-                    assert len(workers) == 2
+                at_work.append(len(workers))
+                if workers and not killed:
                     workers[0].send_signal(signal.SIGKILL)
                     killed.append(workers[0])
             on_event(event)
@@ -82,6 +82,7 @@ def test_a_killed_worker_is_replaced_and_every_cell_is_there_once_as_without_ray
 
     failures = run_suite(replace(SUITE, models=(*MODELS, broken)), tmp_path / "ray", Progress(), evaluate_and_kill)
     assert len(killed) == 1
+    assert max(at_work) == 2
     assert [(failure.cell.model, failure.reason[:11]) for failure in failures] == [(broken, "pretrained=")] * 3
     assert sorted(done) == sorted((cell.label, cell.task) for cell in SUITE.cells())
     assert run_suite(SUITE, tmp_path / "plain", Progress()) == []

@@ -1,6 +1,7 @@
 """`copy-eval run` on a server: what is sent, what is refused, what is kept when the server dies, what errors say."""
 
 import json
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,16 @@ def accuracies(out: Path) -> dict[str, float | str]:
     return {task: report["results"][task]["exact_match,none"] for task, report in reports(out / "tiny").items()}
 
 
-def failures(suite: Suite, out: Path) -> list[CellEvent]:
-    with Progress() as progress:
+def failures(suite: Suite, out: Path, told: list[CellEvent] | None = None) -> list[CellEvent]:
+    """Run a suite; ``told`` gets what is told of its cells while they run."""
+
+    class Heard(Progress):
+        def on_event(self, event: CellEvent) -> None:
+            if told is not None and event.state == "running":
+                told.append(event)
+            super().on_event(event)
+
+    with Heard() as progress:
         return run_suite(suite, out, progress)
 
 
@@ -80,21 +89,54 @@ def test_a_server_that_dies_takes_no_answer_along_and_the_next_run_goes_on(
         assert "the same command goes on" in line
         [answers] = (out / ".answers" / "tiny").iterdir()
         kept = len(answers.read_text().splitlines())
+        with answers.open("a") as stream:
+            stream.write('{"request": "what a kill leav')
         assert kept == 2 if not given else 1 <= kept <= 2  # the other one may be under way when the connection breaks
         dying.fails_after = None
         before = dying.prompts
-        assert failures(suite, out) == []
+        assert failures(suite, out, told := []) == []
+    assert [event.answered for event in told] == [0, *range(kept, 5)]
     assert dying.prompts - before == 4 - kept
     assert accuracies(out) == dict.fromkeys(TASKS, 1.0)
     assert [json.loads(line)["doc_id"] for line in sample_lines(out / "tiny", "phonebook_copy_20")] == [0, 1, 2, 3]
 
 
+def test_kept_answers_are_those_of_the_same_model_alone(tmp_path: Path) -> None:
+    dying = Book(fails_after=2)
+    with serve(dying) as address:
+        assert failures(suite_at(address, TASKS[:1]), tmp_path / "out")
+        dying.fails_after = None
+        assert failures(suite_at(address, TASKS[:1], model="another"), tmp_path / "out") == []
+    assert dying.prompts == 2 + 4
+
+
+def test_a_server_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    book = Book()
+    book.answers.clear()
+    with serve(book) as address:
+        failed = failures(suite_at(address, num_concurrent=2, timeout=1), tmp_path / "out")
+        book.answers.set()
+    assert [event.whole_model for event in failed] == [True, True]
+    assert failed[0].reason.startswith(f"the server at {address} took too long; its answers so far are kept")
+
+
+@pytest.mark.parametrize("given", [{}, {"num_concurrent": 2}], ids=str)
+def test_answers_that_cannot_be_kept_are_one_line(given: Mapping[str, int], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".answers").touch()
+    with serve(Book()) as address:
+        [failed] = failures(suite_at(address, TASKS[:1], **given), tmp_path / "out")
+    assert failed.reason == f"cannot write {tmp_path}/out/.answers/tiny/{TASKS[0]}.jsonl: Not a directory"
+    assert not failed.details
+
+
 def test_a_server_that_is_not_there_is_told_of_once_for_all_its_tasks(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with serve(Book()) as address:
-        pass
-    failed = failures(suite_at(address), tmp_path / "out")
+    with socket.socket() as taken:  # so that no other server takes the port meanwhile
+        taken.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}/v1/completions"
+        failed = failures(suite_at(address), tmp_path / "out")
     assert [(event.cell.task, event.whole_model) for event in failed] == [(task, True) for task in TASKS]
     [line] = [line for line in capfd.readouterr().err.splitlines() if "FAILED" in line]
     assert f"the server at {address} cannot be reached" in line

@@ -5,7 +5,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -14,6 +13,7 @@ import torch
 from copy_eval.errors import UserError
 from copy_eval.model_adapters.pythia import PythiaLM
 from copy_eval.tasks.synthetic import Example
+from copy_eval.training import trainer
 from copy_eval.training.alphabet_tokenizer import build_tokenizer
 from copy_eval.training.architectures import ARCHITECTURES
 from copy_eval.training.curriculum import Batch
@@ -25,19 +25,28 @@ from copy_eval.training.trainer import DivergedError, is_done, measure, train_mo
 CPU = torch.device("cpu")
 
 _IN_A_PROCESS = """
-import pathlib, sys, torch
+import os, pathlib, signal, sys, torch
 from copy_eval.training import trainer
 from tests.training.test_trainer import new_run
 trainer._SECONDS_BETWEEN_SAVES = 0.0
 torch.set_num_threads(1)
+measure, measured = trainer.measure, []
+
+def measure_until_killed(*arguments, **options):
+    measured.append(arguments)
+    if len(measured) > 25:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return measure(*arguments, **options)
+
+trainer.measure = measure_until_killed
 trainer.train_model(new_run(), pathlib.Path(sys.argv[1]), torch.device("cpu"))
 """
 
 
 def new_run(**changes):
     given = {
-        "lengths": [2, 5], "examples": 800, "batch": 10, "context": 64, "learning_rate": 0.002,
-        "evaluation_points": [400], "tasks": {"string_copy": ["string_copy_10"]},
+        "lengths": [2, 5], "examples": 400, "batch": 10, "context": 64, "learning_rate": 0.002,
+        "evaluation_points": [200], "tasks": {"string_copy": ["string_copy_10"]},
     }  # fmt: skip
     return training_of(TrainingRun("string_copy", "lstm", 0, "cpu", Scale(**given | changes)))
 
@@ -55,21 +64,17 @@ def test_a_killed_run_goes_on_to_the_weights_of_one_that_was_not(tmp_path):
     run = new_run()
     train_model(run, tmp_path / "whole", CPU)
     killed = tmp_path / "killed"
-    with subprocess.Popen([sys.executable, "-c", _IN_A_PROCESS, str(killed)]) as process:
-        while not (killed / "step400").is_dir() and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
+    process = subprocess.run([sys.executable, "-c", _IN_A_PROCESS, str(killed)], check=False)
     assert process.returncode == -signal.SIGKILL
-    assert not is_done(run, killed)
-    assert (killed / "training.pt").is_file()
+    assert sorted(path.name for path in killed.iterdir()) == ["step200", "training.csv", "training.pt"]
     (killed / ".training.pt").write_bytes(b"what a kill in the midst of writing leaves")
 
     train_model(run, killed, CPU)
-    for step in ("step400", "step800"):
+    for step in ("step200", "step400"):
         whole, resumed = ((folder / step / "model.safetensors").read_bytes() for folder in (tmp_path / "whole", killed))
         assert whole == resumed
     assert (killed / "training.csv").read_text() == (tmp_path / "whole" / "training.csv").read_text()
-    assert sorted(path.name for path in killed.iterdir()) == ["step400", "step800", "training.csv"]
+    assert sorted(path.name for path in killed.iterdir()) == ["step200", "step400", "training.csv"]
 
 
 def test_it_learns_and_writes_its_curve_and_checkpoints_that_the_adapter_loads(tmp_path):
@@ -89,21 +94,22 @@ def test_a_loss_that_is_no_number_is_one_line_and_leaves_the_checkpoints(tmp_pat
     assert (tmp_path / "step10" / "model.safetensors").is_file()
 
 
-@pytest.mark.parametrize("megabytes", [1, 5])
-def test_a_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path, megabytes):
+@pytest.mark.parametrize(("megabytes", "seconds"), [(5, 0.0), (1, 60.0)], ids=["the state", "the weights"])
+def test_a_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path, monkeypatch, megabytes, seconds):
+    run, out = new_run(examples=40, evaluation_points=[20]), tmp_path / "out"
+    monkeypatch.setattr(trainer, "_SECONDS_BETWEEN_SAVES", seconds)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     # A limit on the size of files is met as a full disk is: weights have 3 MB, the state has 10.
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (megabytes * 10**6, resource.RLIM_INFINITY))
-
-    done = subprocess.run(
-        [sys.executable, "-c", _IN_A_PROCESS, str(tmp_path / "out")], capture_output=True, text=True, preexec_fn=limit
-    )
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"copy_eval.errors.UserError: cannot write {tmp_path / 'out'}: ")
-    assert last.endswith("the same command then goes on from what was saved before")
-    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
-    train_model(new_run(), tmp_path / "out", CPU)
-    assert is_done(new_run(), tmp_path / "out")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (megabytes * 10**6, hard))
+    try:
+        with pytest.raises(UserError, match=f"^cannot write {out}: .* goes on from what was saved before$") as error:
+            train_model(run, out, CPU)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(error.value)
+    assert not [path for path in out.iterdir() if path.name.startswith(".") or path.is_dir()]
+    train_model(run, out, CPU)
+    assert is_done(run, out)
 
 
 def test_a_disk_that_is_full_when_the_tokenizer_is_written_is_one_line_too(tmp_path):

@@ -45,6 +45,12 @@ def test_a_difference_beyond_rounding_or_without_a_judge_is_exit_code_1(judge, v
     assert Verification("m", (comparison,)).exit_code == 1
 
 
+def test_a_few_characters_are_shown_from_the_first_difference_on():
+    long = "8323" + "0" * 100
+    (difference,) = compare(REQUESTS, REFERENCE, Answers("batch", [long, "6093", ""])).differences
+    assert (difference.reference, difference.other) == ("", "0" * 24)
+
+
 def test_answers_that_are_missing_are_an_error_and_not_a_shorter_comparison():
     with pytest.raises(ValueError, match="zip"):
         compare(REQUESTS, REFERENCE, Answers("batch", ["8323", "6093"]))

@@ -46,8 +46,8 @@ def test_two_equal_logits_are_a_tie_and_two_that_differ_are_not(model):
     prefer(model, "2", "1", 1.001)
     other = say(model)
     assert other.startswith(" 702")
-    (beyond,) = compare_one(model, reference, other).differences
-    assert beyond.verdict == "diverged" or beyond.gap == 0
+    (beyond,) = compare_one(model, other, reference).differences
+    assert (beyond.verdict, beyond.reference[0], beyond.other[0]) == ("diverged", "2", "1")
     prefer(model, "2", "1")
     (tie,) = compare_one(model, reference, other).differences
     assert (tie.verdict, tie.gap, tie.request) == ("tie", 0, "phonebook 1")
@@ -113,6 +113,14 @@ def test_a_special_token_within_an_answer_is_the_models_own_although_no_text_sho
     assert "5" not in said
     assert ModelJudge(model).check([REQUEST], Answers("reference", [said])).equal == 1
     assert compare_one(model, said, said + "1").diverged == 1
+
+
+def test_every_end_token_of_the_model_ends_an_answer(model):
+    model.tokenizer.add_special_tokens({"extra_special_tokens": ["5"]})
+    five = model.tokenizer.convert_tokens_to_ids("5")
+    model.model.generation_config.eos_token_id = [model.eot_token_id, five]
+    assert ModelJudge(model).check([REQUEST], Answers("reference", [" 701"])).equal == 1
+    assert ModelJudge(model).check([REQUEST], Answers("reference", [" 70"])).diverged == 1
 
 
 def test_an_answer_of_more_tokens_than_were_asked_for_is_a_divergence(model):

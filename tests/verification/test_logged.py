@@ -49,6 +49,7 @@ def log(folder: Path, texts: list[str], task: str = "book", date: str = "2026-11
         ("", ["\n"], ""),
         ("\n", ["\n"], ""),
         (" 1. ", [".", "\n"], " 1"),
+        (" 1.\n", ["\n", "."], " 1"),
         (" 12\n", [], " 12\n"),
         (" 12\n", [""], " 12\n"),
     ],
@@ -112,6 +113,16 @@ def test_where_no_prompt_is_left_nothing_passes_for_equal(
     reference, engine = log(tmp_path / "a", [" 1"]), log(tmp_path / "b", texts, **changes)
     with pytest.raises(UserError, match=f"no answers to the same prompts .*{said}"):
         verify_logged(reference, engine, load=pytest.fail)  # nor does it take the time to load a model
+
+
+def test_a_task_with_control_characters_in_its_name_is_shown_with_escapes(tmp_path: Path) -> None:
+    [row] = verify_logged(*(log(tmp_path / name, [" 1"], task="\x1b[31mbook") for name in "ab")).comparisons
+    assert row.way == "\\x1b[31mbook"
+
+
+def test_a_single_stop_sequence_is_one_and_not_its_letters(tmp_path: Path) -> None:
+    [answer] = read_logged(log(tmp_path / "a", [" 1END"], gen_kwargs=GREEDY | {"until": "END"}))
+    assert (answer.request.until, answer.text) == (("END",), " 1")
 
 
 def test_scored_choices_are_passed_over(tmp_path: Path) -> None:

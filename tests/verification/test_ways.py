@@ -1,6 +1,8 @@
 """Every way of the packaged checkpoints, and faults of serving software that are planted into them."""
 
 import pytest
+import torch
+from lm_eval.models.huggingface import HFLM
 from tokenizers.processors import TemplateProcessing
 
 from copy_eval.errors import UserError
@@ -60,6 +62,30 @@ def test_a_means_that_the_model_does_not_take_is_not_used_and_the_reason_is_told
     compared = by_way(Bench(model, requests[:2], 2, str).compare_parts())
     assert compared["drafts"].unused
     assert not compared["batch"].unused
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_model_in_half_precision_is_not_rounded_again(requests, dtype):
+    verification = verify_model(
+        "m", lambda: PythiaLM(pretrained="tiny-pythia", device="cpu", dtype=dtype), requests[-1:], 2, str
+    )
+    *ways, half = verification.comparisons
+    assert (half.way, half.unused) == ("bfloat16", f"all ways above are in {dtype}")
+    assert not [way.way for way in ways if way.unused]
+
+
+def test_a_failure_of_hf_is_told_and_the_others_are_compared_but_no_memory_left_ends_all(pythia, monkeypatch):
+    def fail_with(error):
+        def fail(*_, **__):
+            raise error
+
+        monkeypatch.setattr(HFLM, "generate_until", fail)
+
+    fail_with(NotImplementedError("no cache of this kind\nfor this model"))
+    assert pythia.compare_hf().unused == ("it fails with this model (NotImplementedError: no cache of this kind)")
+    fail_with(torch.OutOfMemoryError("no memory left"))
+    with pytest.raises(torch.OutOfMemoryError):
+        pythia.compare_hf()
 
 
 def test_hf_is_asked_with_the_same_tokens(requests):

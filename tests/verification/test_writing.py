@@ -56,3 +56,13 @@ def test_junit_fails_what_diverged_and_skips_what_was_not_used():
     assert "slip 2 parts at token 7" in batch.find("failure").text
     assert kernels.find("skipped").get("message") == "no CUDA <here>"
     assert ElementTree.fromstring(to_junit(EQUAL)).find("testsuite").get("failures") == "0"
+
+
+def test_junit_is_xml_whatever_names_and_answers_hold():
+    difference = Difference("a\x00", 1, "\x1b[31m", "\x07", "diverged", 3.0, 1.0)
+    ways = (Comparison("b\x1b", 1, (difference,)), Comparison("c", 1, unused="no \x08"))
+    suite = ElementTree.fromstring(to_junit(Verification("m\x1b", ways))).find("testsuite")
+    assert suite.get("name") == "copy-eval verify: m\\x1b"
+    assert [case.get("name") for case in suite] == ["b\\x1b", "c"]
+    assert suite[0].find("failure").text.startswith("a\\x00 parts at token 1: ")
+    assert suite[1].find("skipped").get("message") == "no \\x08"

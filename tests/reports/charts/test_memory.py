@@ -59,7 +59,9 @@ def test_models_that_meet_in_a_point_name_its_length_once(tmp_path):
 
 def test_a_single_point_and_a_model_without_any_memory_can_be_drawn(tmp_path):
     write_trained(tmp_path, {10: 0.5}, memory={10: 0.0})
-    assert [point["memory"] for point in marks(draw_memory(build_report([tmp_path]).memory), "point")] == ["0 B"]
+    chart = draw_memory(build_report([tmp_path]).memory)
+    assert [point["memory"] for point in marks(chart, "point")] == ["0 B"]
+    assert texts(chart).count("10") == 1
 
 
 def test_the_parameter_shown_tells_which_models_are_drawn(report):

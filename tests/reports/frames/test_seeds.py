@@ -28,17 +28,38 @@ def test_other_models_and_a_single_seed_stay_as_they_are(tmp_path):
     assert line_labels(accuracy).tolist() == accuracy["label"].tolist()
 
 
-def test_steps_and_lengths_and_trainings_are_not_mixed(tmp_path):
+def test_a_mean_says_the_fewest_prompts_and_the_mean_memory_of_its_seeds(tmp_path):
+    for seed, size in enumerate((40.0, 60.0)):
+        write_trained(tmp_path, {10: 0.5}, seed=seed, memory={10: size})
+    accuracy = build_report([tmp_path]).accuracy
+    [row] = average_seeds(accuracy.assign(n=[50, 40])).itertuples()
+    assert (row.n, row.memory_bytes) == (40, 50)
+
+
+def test_a_mean_stands_where_the_first_of_its_models_stood(tmp_path):
+    for architecture, seeds in (("alibi", [0]), ("nope", [0, 1]), ("rope", [0])):
+        for seed in seeds:
+            write_trained(tmp_path, {10: 0.5}, architecture, seed)
+    accuracy = build_report([tmp_path]).accuracy
+    first_is_last = accuracy.iloc[[1, 0, 2, 3]].reset_index(drop=True)
+    assert average_seeds(first_is_last)["label"].tolist() == [
+        "nope (2 seeds)@step1000", "alibi-seed0@step1000", "rope-seed0@step1000",
+    ]  # fmt: skip
+
+
+def test_steps_and_lengths_and_tasks_and_trainings_are_not_mixed(tmp_path):
     for seed in (0, 1):
         write_trained(tmp_path, {10: 0.2, 20: 0.1}, seed=seed, step=1000)
         write_trained(tmp_path, {10: 0.8}, seed=seed, step=2000, date=2.0)
         write_trained(tmp_path, {10: 0.4}, architecture="mamba", seed=seed)
-    found = {(row.label, row.length): row.accuracy for row in lines(tmp_path).itertuples()}
+        write_trained(tmp_path, {10: 0.6}, architecture="mamba", seed=seed, task="phonebook_copy", date=3.0)
+    found = {(row.label, row.task, row.length): row.accuracy for row in lines(tmp_path).itertuples()}
     assert found == {
-        ("rope (2 seeds)@step1000", 10): 0.2,
-        ("rope (2 seeds)@step1000", 20): 0.1,
-        ("rope (2 seeds)@step2000", 10): 0.8,
-        ("mamba (2 seeds)@step1000", 10): 0.4,
+        ("rope (2 seeds)@step1000", "string_copy", 10): 0.2,
+        ("rope (2 seeds)@step1000", "string_copy", 20): 0.1,
+        ("rope (2 seeds)@step2000", "string_copy", 10): 0.8,
+        ("mamba (2 seeds)@step1000", "string_copy", 10): 0.4,
+        ("mamba (2 seeds)@step1000", "phonebook_copy", 10): 0.6,
     }
 
 

@@ -2,6 +2,7 @@ import pandas as pd
 import pytest
 
 from copy_eval.reports.report import build_report
+from copy_eval.reports.statistics.sample_efficiency import examples_needed
 from copy_eval.reports.writing.formats import examples_text, ratio_text
 from tests.reports.result_files import write_results, write_trained
 
@@ -31,6 +32,38 @@ def test_a_training_that_is_not_there_within_its_examples_is_said_to_need_more(t
     row = needed(tmp_path)["mamba"]
     assert row.ratio == 10
     assert (examples_text(row), ratio_text(row)) == ("not within 10,000", "more than 10.0")
+
+
+def test_an_accuracy_that_rounding_left_below_90_percent_counts(tmp_path):
+    write_curves(tmp_path, "rope", [(0.1, 0.9, 0.9, 0.9)] * 2)
+    report = build_report([tmp_path])
+    rounded = report.accuracy.assign(accuracy=report.accuracy["accuracy"] - 1e-12)
+    assert examples_needed(rounded, report.lines)["examples"].tolist() == [2000]
+
+
+def test_not_within_is_said_of_no_more_examples_than_every_seed_was_evaluated_after(tmp_path):
+    for seed, steps in enumerate((STEPS, STEPS[:3])):
+        for step in steps:
+            write_trained(tmp_path, {10: 0.1}, "rope", seed, step, date=float(step))
+    assert examples_text(needed(tmp_path)["rope"]) == "not within 5,000"
+
+
+def test_trainings_are_compared_at_the_same_length_of_the_same_task(tmp_path):
+    learned_after = {
+        ("rope", "string_copy"): {10: 1000, 20: 5000},
+        ("mamba", "string_copy"): {10: 2000, 20: 10000},
+        ("mamba", "phonebook_copy"): {10: 5000, 20: 5000},
+    }
+    for (architecture, task), lengths in learned_after.items():
+        for step in STEPS:
+            scores = {length: float(step >= first) for length, first in lengths.items()}
+            write_trained(tmp_path, scores, architecture, 0, step, task=task, date=float(step + len(task)))
+    found = build_report([tmp_path]).examples
+    key = found["training"].str.partition("-")[0] + " " + found["task"]
+    assert dict(zip(zip(key, found["length"], strict=True), found["ratio"], strict=True)) == {
+        ("rope string_copy", 10): 1, ("rope string_copy", 20): 1, ("mamba string_copy", 10): 2,
+        ("mamba string_copy", 20): 2, ("mamba phonebook_copy", 10): 1, ("mamba phonebook_copy", 20): 1,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from copy_eval.tasks.c4.chunks import VARIANTS, clean, draw_chunk, fit, render_p
 from copy_eval.tasks.length_tokenizer import LengthTokenizer, load_length_tokenizer
 from tests.tasks.conftest import WORDS
 
-ONE_TOKENIZER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+ONE_TOKENIZER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 ANY_VARIANT = st.sampled_from(VARIANTS)
 
 

@@ -44,7 +44,7 @@ def entries_of(prompt: str) -> list[str]:
 
 
 @given(st.integers(), st.integers(700, 4000), st.integers(0, 10**6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_prompt_fits_with_its_answer_and_one_more_entry_at_least(seed: int, length: int, index: int) -> None:
     book = draw_filled_book(seed, length, index, TEN, TINY)
     longest = max(len(TINY.encode(f"{entry}\n")) for entry in entries_of(book.questions[0][0]))
@@ -62,7 +62,7 @@ def test_the_book_is_as_large_by_any_tokenizer(tmp_path: Path) -> None:
 
 
 @given(st.integers(), st.integers(0, 10**6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_questions_share_all_but_their_last_line_and_go_from_the_first_entry_to_the_last(
     seed: int, index: int
 ) -> None:

@@ -51,7 +51,7 @@ class ModelJudge:
         parted = (
             place
             for place in range(len(path.tokens))
-            if not self._leads_to(path.tokens[: place + 1], reference, request.until)
+            if not self._leads_to(path.tokens[: place + 1], reference, request)
         )
         _, gap, noise = self._decide(request, path)
         return Judgement(next(parted, len(path.tokens)), gap, noise)
@@ -104,25 +104,25 @@ class ModelJudge:
                     if self._decode(path.tokens) != _whole(text):
                         path.gaps[-1] = math.inf  # the text goes on, where no answer may
                     return path
-                token = self._choose(logits, path.tokens, expected, text, request.until)
+                token = self._choose(logits, path.tokens, expected, text, request)
                 path.tokens.append(token)
                 path.gaps.append(float(logits.max() - logits[token]))
                 if self._has_ended(path.tokens, request.until):
-                    if not self._leads_to(path.tokens, text, request.until):
+                    if not self._leads_to(path.tokens, text, request):
                         path.gaps[-1] = math.inf  # the text goes on, as no answer does
                     return path
                 if token != expected:
                     break
 
     def _choose(
-        self, logits: torch.Tensor, before: Sequence[int], expected: int | None, text: str, until: Sequence[str]
+        self, logits: torch.Tensor, before: Sequence[int], expected: int | None, text: str, request: Request
     ) -> int:
         """Return the most likely token that the text may go on with, or end with."""
         if expected is not None and float(logits[expected]) == float(logits.max()):
             return expected
         likeliest: list[int] = logits.topk(min(_LIKELIEST, len(logits))).indices.tolist()
-        fitting = [token for token in likeliest if self._leads_to([*before, token], text, until)]
-        ends = [*self._ends, *(tokens[0] for stop in until if (tokens := self._spell(stop)))]
+        fitting = [token for token in likeliest if self._leads_to([*before, token], text, request)]
+        ends = [*self._ends, *(tokens[0] for stop in request.until if (tokens := self._spell(stop)))]
         return max([*fitting, *(ends if expected is None else [expected])], key=lambda token: float(logits[token]))
 
     def _spell_rest(self, before: Sequence[int], text: str) -> list[int]:
@@ -142,18 +142,21 @@ class ModelJudge:
         said = self._decode(tokens)
         return tokens[-1] in self._ends or any(stop in said for stop in until)
 
-    def _leads_to(self, tokens: Sequence[int], text: str, until: Sequence[str]) -> bool:
+    def _leads_to(self, tokens: Sequence[int], text: str, request: Request) -> bool:
         """Tell whether an answer that begins with these tokens may have this text."""
         said = self._decode(tokens)
-        if self._has_ended(tokens, until):
-            ends = [said.find(stop) for stop in until if stop in said]
+        if self._has_ended(tokens, request.until):
+            ends = [said.find(stop) for stop in request.until if stop in said]
             return _whole(said[: min(ends, default=None)]) == _whole(text)
-        begun = (text + stop[:size] for stop in until for size in range(1, len(stop)))
+        begun = (text + stop[:size] for stop in request.until for size in range(1, len(stop)))
         if not text.startswith(said):
             return said in begun
-        # The bytes of a character that is not whole yet are those of no letter or digit of ASCII.
-        whole: bool = self._model.tok_decode(list(tokens)) == said
-        return whole or not text[len(said) :][:1].isascii()
+        if self._model.tok_decode(list(tokens)) == said:
+            return True
+        # The bytes of a character that is not whole yet are those of no letter or digit of ASCII; the last token that
+        # an answer may have can leave it so.
+        rest = text[len(said) :]
+        return not rest[0].isascii() if rest else len(tokens) == request.most
 
 
 def _whole(text: str) -> str:

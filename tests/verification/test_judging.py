@@ -1,6 +1,7 @@
 """Ties and divergences by the logits of real models, some of whose choices are made equal."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -135,3 +136,14 @@ def test_a_model_that_computes_nothing_but_nan_is_not_the_reference_of_anything(
     model.model.get_output_embeddings().weight.data.fill_(float("nan"))
     (difference,) = ModelJudge(model).check([REQUEST], Answers("reference", [reference])).differences
     assert (difference.verdict, difference.gap, difference.noise) == ("diverged", None, None)
+
+
+def test_half_a_character_at_the_last_token_is_the_same_answer_with_its_bytes_and_without(model):
+    prefer(model, "\u6f22", " 7", 2.0)
+    cut = Request("cut", QUESTION, ("\n",), most=1)
+    judge = ModelJudge(model)
+    assert answer(model, [QUESTION], max_gen_toks=1) == ["\ufffd"]
+    (difference,) = compare([cut], Answers("hf", ["\ufffd"]), Answers("engine", [""]), judge).differences
+    assert (difference.verdict, difference.gap) == ("tie", 0)
+    [too_early] = compare([replace(cut, most=2)], Answers("hf", [" 7"]), Answers("engine", [""]), judge).differences
+    assert too_early.verdict == "diverged"

@@ -4,7 +4,6 @@ import pytest
 from lm_eval.models.huggingface import HFLM
 
 from copy_eval.measurement import UNKNOWN, adapter_of, describe_differences, requested_setup, setup_of, share_weights
-from copy_eval.runs.model_entries import SPREADING
 
 
 def test_a_setup_holds_what_can_change_an_answer():
@@ -40,7 +39,9 @@ def test_the_base_model_of_an_adapter_of_peft_is_part_of_the_setup():
 
 
 def test_arguments_that_spread_a_model_over_gpus_are_no_facet():
-    assert requested_setup("hf", dict.fromkeys(SPREADING, 2)) == {"adapter": "hf"}
+    assert requested_setup("hf", dict.fromkeys(("parallelize", "tp_size", "tensor_parallel_size"), 2)) == {
+        "adapter": "hf"
+    }
 
 
 def test_every_argument_of_lm_evals_model_counts_unless_it_is_known_to_have_no_effect():

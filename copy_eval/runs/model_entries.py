@@ -34,9 +34,6 @@ _SPREADERS = (*_BY_LAYERS, *_BY_TENSORS)
 SERVED = ("local-completions", "openai-completions", "sglang-generate")
 """lm-eval's models that ask a server for completions of plain prompts."""
 
-SPREADING = ("parallelize", *sorted({*_BY_TENSORS.values()}))
-"""The arguments that spread a model over several GPUs; they leave the answers as they are."""
-
 
 @dataclass(frozen=True)
 class ModelEntry:

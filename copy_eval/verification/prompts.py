@@ -13,20 +13,6 @@ from copy_eval.verification.comparing import Request
 
 _SEED = 1234
 
-KINDS = {
-    "phonebook": "lookups in books of different lengths, whose answers stand in the prompt",
-    "shared prefix": "eight questions about one book",
-    "recall": "values of many keys",
-    "string": "random letters with a repeated part, of which a draft takes the wrong one",
-    "length": "prompts from one character up, which a batch pads most",
-    "copy": "a text to be repeated, for which a draft is right over its whole length",
-    "slip": "a repeated text with an error, from which a draft goes on as if there were none",
-    "loop": "a line said over and over, where a draft runs into itself",
-    "empty": "an answer that ends with its first token",
-    "one token": "an answer of which a single token is wanted",
-}
-"""What each kind of request is; the names of requests begin with these."""
-
 _LINE: tuple[str, ...] = ("\n",)
 _MOST_OF_A_LINE, _MOST_OF_A_COPY = 32, 48
 
@@ -118,15 +104,23 @@ def _ask_shortly() -> Iterator[str]:
 
 
 _KINDS: tuple[tuple[str, tuple[str, ...], int, Callable[[], Iterator[str]]], ...] = (
+    # Lookups in books of different lengths, whose answers stand in the prompt; then eight questions about one book.
     ("phonebook", _LINE, _MOST_OF_A_LINE, _phonebook),
     ("shared prefix", _LINE, _MOST_OF_A_LINE, _shared_prefix),
+    # The values of many keys.
     ("recall", _LINE, _MOST_OF_A_LINE, _recall),
+    # Random letters with a part that stands there twice, of which a draft takes the wrong one.
     ("string", _LINE, _MOST_OF_A_LINE, _string),
+    # Prompts from one character up, which a batch pads most.
     ("length", _LINE, _MOST_OF_A_LINE, _length),
+    # A text to be repeated, for which a draft is right over its whole length.
     ("copy", (), _MOST_OF_A_COPY, _copy),
+    # A repeated text with an error, from which a draft goes on as if there were none.
     ("slip", (), _MOST_OF_A_COPY, _slip),
+    # A line that is said over and over, where a draft runs into itself.
     ("loop", (), _MOST_OF_A_COPY, _loop),
-    # Models put a space before a number.
+    # Answers that end with their first token, since models put a space before a number; and those of a single token.
     ("empty", (" ", "\n"), _MOST_OF_A_LINE, _ask_shortly),
     ("one token", _LINE, 1, _ask_shortly),
 )
+"""The kinds of requests, with which the names of requests begin: what ends an answer, its most tokens, the prompts."""

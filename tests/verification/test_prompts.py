@@ -4,7 +4,7 @@ from transformers import AutoTokenizer
 
 from copy_eval.model_adapters.prefixes import find_families
 from copy_eval.packaged import PACKAGED
-from copy_eval.verification.prompts import KINDS, make_requests, select_fitting
+from copy_eval.verification.prompts import make_requests, select_fitting
 
 
 def test_the_requests_are_always_the_same_and_each_has_a_name_of_its_kind():
@@ -12,7 +12,9 @@ def test_the_requests_are_always_the_same_and_each_has_a_name_of_its_kind():
     assert requests == make_requests()
     names = [request.name for request in requests]
     assert len(set(names)) == len(names)
-    assert {name.rsplit(" ", 1)[0] for name in names} == set(KINDS)
+    assert {name.rsplit(" ", 1)[0] for name in names} == {
+        "phonebook", "shared prefix", "recall", "string", "length", "copy", "slip", "loop", "empty", "one token",
+    }  # fmt: skip
     assert all(request.prompt and request.prompt == request.prompt.rstrip() for request in requests)
 
 

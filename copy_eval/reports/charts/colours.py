@@ -23,11 +23,6 @@ def share_scale() -> alt.Scale:
     return alt.Scale(domain=np.linspace(0, 1, len(_SHARES)).tolist(), range=list(_SHARES), interpolate="rgb")
 
 
-def share_colour(share: float) -> str:
-    """Return the colour of an accuracy on that scale."""
-    return blend(_SHARES, share)
-
-
 def relative_luminance(colour: str) -> float:
     """Return how bright a colour is, from 0 (black) to 1 (white), as WCAG 2.2 defines it."""
     channels = np.array(_rgb(colour))

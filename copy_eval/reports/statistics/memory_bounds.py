@@ -26,24 +26,14 @@ def copying_accuracy_bound(memory_bits: float, material_bits: float) -> float:
     """Return the highest exact match where the whole material is asked for, as in copying.
 
     Theorem 2.7 of Jelassi et al. 2024 (arXiv 2402.01032): a model with a state space S errs on more than
-    1 - |S| / D^L of the uniform strings of L letters out of D, because each state leads to one answer.
+    1 - |S| / D^L of the uniform strings of L letters out of D, because each state leads to one answer. So with fewer
+    than L log2 D - 1 bits it errs on half of them at least, which is their corollary 2.8.
 
     Args:
         memory_bits: log2 |S|.
         material_bits: L log2 D.
     """
     return 2.0 ** min(0.0, memory_bits - material_bits)
-
-
-def memory_for_half(material_bits: float) -> float:
-    """Return the bits of memory with fewer than which the error in copying is at least one half.
-
-    Corollary 2.8 of Jelassi et al. 2024: L log2 D - 1.
-
-    Args:
-        material_bits: L log2 D.
-    """
-    return material_bits - 1
 
 
 def lookup_accuracy_bound(memory_bits: float, material_bits: float, asked_bits: float) -> float:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from copy_eval.reports.charts.colours import relative_luminance, share_colour
+from copy_eval.reports.charts.colours import blend, relative_luminance, share_scale
 from copy_eval.reports.charts.depth import DARK, depth_names, draw_depth
 from copy_eval.reports.report import build_report
 from tests.reports.charts.drawings import draw, marks, texts
@@ -38,7 +38,7 @@ def test_a_cell_without_prompts_is_empty_and_one_of_0_percent_is_not(tmp_path):
     cells = marks(draw_depth(kept), "rect mark")
     assert len(cells) == 5 + 2
     assert [cell["exact match"] for cell in cells].count("0.0%") == 2
-    assert relative_luminance("#ffffff") / 1.2 > relative_luminance(share_colour(0.0))
+    assert relative_luminance("#ffffff") / 1.2 > relative_luminance(share_scale().range[0])
     assert texts(draw_depth(kept)).count("0%n=10") == 2
 
 
@@ -52,6 +52,6 @@ def test_several_models_have_a_panel_each_under_their_names(tmp_path):
 
 @pytest.mark.parametrize("share", np.linspace(0, 1, 101))
 def test_every_figure_can_be_read_on_its_cell(share):
-    paper = relative_luminance(share_colour(share))
+    paper = relative_luminance(blend(share_scale().range, share))
     ink = 1.0 if share > DARK else 0.0
     assert (max(paper, ink) + 0.05) / (min(paper, ink) + 0.05) >= 4.5

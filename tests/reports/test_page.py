@@ -294,7 +294,7 @@ def test_over_training_examples_each_length_has_a_chart_of_all_trainings_with_it
     texts = [[cell.text for cell in row.cells] for row in short.table.rows]
     assert ["rope (2 seeds)@step5000", "5,000", "90.0"] in texts
     assert len(texts) == 6
-    assert "of a mean over seeds from the lowest to the highest" in short.table.caption
+    assert "in percent with the range of the seeds" in short.table.caption
 
 
 def test_how_many_examples_are_needed_stands_in_a_table(tmp_path):

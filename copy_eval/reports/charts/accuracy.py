@@ -9,6 +9,7 @@ import pandas as pd
 
 from copy_eval.over_context import OVER_CONTEXT
 from copy_eval.reports.charts.model_lines import (
+    LEGEND_WIDTH,
     Style,
     draw_lines,
     draw_points,
@@ -23,7 +24,7 @@ from copy_eval.reports.charts.theme import (
     Drawing,
     accuracy_axis,
     chart_title,
-    describe_means,
+    describe_intervals,
     interval_texts,
     only_shown,
     tooltips,
@@ -109,7 +110,7 @@ def draw_accuracy(accuracy: pd.DataFrame, styles: Mapping[str, Style] | None = N
         shade = alt.Chart(learned.clip(*scale.domain)).mark_rect(color="#8a8f96", opacity=0.15)
         layers.insert(0, shade.encode(x=alt.X("trained_from:Q", title=unit), x2="trained_to:Q"))
     shapes = "bars" if alone.all() else "bands and bars" if alone.any() else "bands"
-    about = f"{describe_prompts(accuracy)}, {shapes} are 95 % intervals{describe_means(accuracy)}"
+    about = f"{describe_prompts(accuracy)}, {shapes} are {describe_intervals(accuracy)}"
     title = chart_title(accuracy["title"].iloc[0], ". ".join([about, *accuracy_notes(accuracy)]))
     return only_shown(alt.layer(*layers, data=frame).properties(width=WIDTH, height=HEIGHT, title=title), labels)
 
@@ -127,7 +128,7 @@ def accuracy_notes(accuracy: pd.DataFrame) -> list[str]:
 def _legend_names(accuracy: pd.DataFrame) -> dict[str, str]:
     """Return what the legend calls each label: short, with the size, and marked where the context was not checked."""
     models = accuracy.drop_duplicates("label")
-    short = shorten(models["label"])
+    short = shorten(models["label"], LEGEND_WIDTH)
     unchecked = unchecked_labels(accuracy)
     names = {}
     for label, parameters in zip(models["label"], models["parameters"], strict=True):

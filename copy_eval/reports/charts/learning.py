@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 
 from copy_eval.reports.charts.model_lines import (
+    LEGEND_WIDTH,
     Style,
     draw_lines,
     draw_points,
@@ -19,7 +20,7 @@ from copy_eval.reports.charts.theme import (
     Drawing,
     accuracy_axis,
     chart_title,
-    describe_means,
+    describe_intervals,
     interval_texts,
     step_axis,
     tooltips,
@@ -45,7 +46,7 @@ def draw_learning(lines: pd.DataFrame) -> Drawing:
         lines: rows of one series, as ``sample_efficiency.learning_curves`` returns them.
     """
     names = trajectory_names(lines)
-    short = shorten(names.values())
+    short = shorten(names.values(), LEGEND_WIDTH)
     keys = trajectories(lines)
     lines = lines.assign(training=keys.map(names).map(short))
     # A training looks as its last checkpoint would beside those of the others.
@@ -55,7 +56,7 @@ def draw_learning(lines: pd.DataFrame) -> Drawing:
     in_order = {training: styles[training] for training in lines["training"].unique()}
     examples = step_axis(lines["step"], "training examples")
     title = lines["title"].iloc[0]
-    about = f"{describe_prompts(lines)}, bands are 95 % intervals{describe_means(lines)}. Dashed: {THRESHOLD:.0%}"
+    about = f"{describe_prompts(lines)}, bands are {describe_intervals(lines)}. Dashed: {THRESHOLD:.0%}"
     panels = {
         name: _draw_panel(lines[lines["length"] == length], in_order, examples)
         for length, name in length_names(lines).items()

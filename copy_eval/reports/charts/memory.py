@@ -12,6 +12,7 @@ import altair as alt
 import pandas as pd
 
 from copy_eval.reports.charts.model_lines import (
+    LEGEND_WIDTH,
     Style,
     draw_lines,
     draw_points,
@@ -44,7 +45,7 @@ def draw_memory(rows: pd.DataFrame, styles: Mapping[str, Style] | None = None) -
     """
     styles = styles or model_styles(rows)
     labels = list(rows["label"].unique())
-    names = shorten(labels)
+    names = shorten(labels, LEGEND_WIDTH)
     lengths = length_names(rows)
     unit, metric = length_unit(rows), metric_title(rows["metric"].iloc[0])
     scored = rows[rows["accuracy"].notna()].sort_values("length", kind="stable")

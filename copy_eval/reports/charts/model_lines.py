@@ -115,6 +115,9 @@ def _line_legend(styles: Sequence[Style]) -> alt.Legend:
     )
 
 
+LEGEND_WIDTH = 52
+"""Characters of a name: room for the task, the seeds and the checkpoint of a training."""
+
 _ROWS = 20
 """Models in a column of the legend."""
 

@@ -121,10 +121,12 @@ def interval_texts(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def describe_means(rows: pd.DataFrame) -> str:
-    """Return what to add to "95 % intervals" where some of them belong to a mean over seeds, which has none."""
-    has_means = "seeds" in rows and rows["seeds"].notna().any()
-    return ", of a mean over seeds from the lowest to the highest" if has_means else ""
+def describe_intervals(rows: pd.DataFrame) -> str:
+    """Return what ``low`` and ``high`` of rows are: 95 % intervals, or, of means, the range of their seeds."""
+    means = rows["seeds"].notna() if "seeds" in rows else pd.Series(False, rows.index)
+    if means.all():
+        return "the range of the seeds"
+    return "95 % intervals" + (", of means the range of the seeds" if means.any() else "")
 
 
 def tooltips(unit: str, metric: str) -> list[alt.Tooltip]:

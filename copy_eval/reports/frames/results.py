@@ -335,7 +335,7 @@ def _last_component(model: str) -> str:
 
 
 def shorten(labels: Iterable[str], width: int = 36) -> dict[str, str]:
-    """Return a short name for each label, for legends: without its organisation, and without the middle of a long one.
+    """Return a short name for each label: without its organisation, and without the middle of a long one.
 
     What would not stay unique is not shortened.
     """

@@ -13,7 +13,7 @@ import pandas as pd
 from copy_eval.reports.charts.accuracy import accuracy_notes
 from copy_eval.reports.charts.catalogue import ACCURACY, CHARTS, ChartKind
 from copy_eval.reports.charts.rendering import to_spec
-from copy_eval.reports.charts.theme import describe_means
+from copy_eval.reports.charts.theme import describe_intervals
 from copy_eval.reports.frames.series import length_names, length_unit
 from copy_eval.reports.page.models import Model, by_label
 from copy_eval.reports.page.tables import Cell, Column, Row, Table, accuracy_cell, model_cell
@@ -125,9 +125,7 @@ def _panels(kind: ChartKind, series: str, rows: pd.DataFrame, models: list[Model
             models=sorted(of_one["place"].unique().tolist()),
             spec=_page_spec(kind, of_one, models),
             label=f"Chart of {what}. The table below holds its numbers.",
-            table=_numbers(
-                kind, of_one, models, f"{capitalise(what)}, in percent with 95 % intervals{describe_means(of_one)}"
-            ),
+            table=_numbers(kind, of_one, models, f"{capitalise(what)}, in percent with {describe_intervals(of_one)}"),
         )
 
 

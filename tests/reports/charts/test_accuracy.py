@@ -137,7 +137,7 @@ def test_a_hostile_name_is_text_and_no_field_expression_or_element(tmp_path):
     assert fields(chart) == fields(draw_accuracy(plain))
     assert [element.tag for element in draw(chart)] == [element.tag for element in draw(draw_accuracy(plain))]
     [legend] = [text for text in texts(chart) if "signal" in text]
-    start, end = legend.split("…")
+    start, _, end = legend.partition("…")
     shown = hostile["label"].iloc[0].removeprefix("org/")
     assert shown.startswith(start)
     assert shown.endswith(end)
@@ -162,7 +162,7 @@ def test_seeds_are_one_line_whose_band_goes_from_the_lowest_to_the_highest(tmp_p
     assert [point["exact match"] for point in points] == ["90%", "60%", "10%"]
     assert points[1]["95 % interval"] == "50.0% to 70.0% (range of 2 seeds)"
     # A title of several lines is one text without the spaces between them.
-    assert "meanoverseedsfromthelowesttothehighest" in "".join(texts(chart)).replace(" ", "")
+    assert "bandsaretherangeoftheseeds" in "".join(texts(chart)).replace(" ", "")
 
 
 def shade(chart):

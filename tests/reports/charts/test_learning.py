@@ -37,7 +37,7 @@ def test_each_length_has_a_panel_with_the_mean_of_each_training(curves):
 def test_the_bands_are_said_to_be_those_of_seeds_and_the_line_that_of_90_percent(curves):
     # A title of several lines is one text without the spaces between them.
     said = "".join(" ".join(texts(draw_learning(curves))).split())
-    assert "of a mean over seeds from the lowest to the highest. Dashed: 90%".replace(" ", "") in said
+    assert "bands are the range of the seeds. Dashed: 90%".replace(" ", "") in said
 
 
 def test_every_panel_has_lines_at_the_accuracies_of_its_axis(curves):

@@ -1,8 +1,8 @@
 """Trains the models of an experiment: one after the other on a GPU, side by side on the cores of a processor.
 
-The models of size cpu are small: on two cores, a second thread trains one of them 1.4 to 1.5 times as fast, and a second
-process twice as many of them in the same time. With one thread each, they also get the same weights on any number of
-cores.
+The models of size cpu are small: on two cores, a second thread trains one of them 1.4 to 1.5 times as fast, while a
+second process trains twice as many in the same time. With one thread each, they also get the same weights on any number
+of cores.
 
 A process tells its steps through a pipe. When nobody listens any more, be it that the command was stopped or that it
 was killed, the process saves its state and ends.

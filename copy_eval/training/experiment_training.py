@@ -68,8 +68,8 @@ def train_runs(
     Raises:
         UserError: if something cannot be read or written, the GPU has too little memory, or a process was killed.
     """
-    at_once = min(torch.get_num_threads(), len(runs))
-    if torch.cuda.is_available() or at_once < 2:
+    at_once = torch.get_num_threads()
+    if torch.cuda.is_available() or at_once == 1:
         for run in runs:
             yield run.name, train_in_this_process(training_of(run), out / run.name, on_step)
     else:
@@ -77,7 +77,7 @@ def train_runs(
 
 
 def train_in_this_process(training: Training, folder: Path, on_step: Callable[[Step], None]) -> DivergedError | None:
-    """Train a model, on the GPU if there is one, with all threads; return why it diverged, or None.
+    """Train a model, on the GPU if there is one, with the threads that PyTorch takes; return why it diverged, or None.
 
     Raises:
         UserError: if something cannot be read or written, or the GPU has too little memory.
@@ -115,8 +115,8 @@ def _train_side_by_side(
                     process = running.pop(pipe)
                     process.join()
                     raise UserError(
-                        f"the process that trained {process.name} ended with exit code {process.exitcode}, perhaps "
-                        "for want of memory; the same command goes on, and OMP_NUM_THREADS=1 trains one model at a time"
+                        f"the process that trained {process.name} ended with exit code {process.exitcode}; if it was "
+                        "for want of memory, OMP_NUM_THREADS=1 trains one model at a time; the same command goes on"
                     ) from None
                 if isinstance(told, Step):
                     on_step(told)
@@ -138,14 +138,19 @@ def _start(run: TrainingRun, folder: Path) -> tuple[Connection, BaseProcess]:
     context = multiprocessing.get_context("spawn")
     listening, telling = context.Pipe(duplex=False)
     process = context.Process(target=_train_and_tell, args=(run, folder, telling), name=run.name, daemon=True)
-    process.start()
+    # Ctrl-C is for the command, which then listens no more: a process is born deaf to it.
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGINT, heard)
     telling.close()
     return listening, process
 
 
 def _train_and_tell(run: TrainingRun, folder: Path, telling: Connection) -> None:
     """Train a model in a process of its own; tell its steps, and at the end what it returns or raises."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which then listens no more
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not inherited, as on Windows
     torch.set_num_threads(1)
     told = float("-inf")
 

@@ -26,7 +26,7 @@ class TrainingProgress:
 
     def __exit__(self, *_: object) -> None:
         for bar in self._bars.values():  # of those that were stopped
-            bar.close()
+            _close(bar)
 
     def show(self, step: Step) -> None:
         """Draw a step, and write a line about a checkpoint."""
@@ -41,10 +41,19 @@ class TrainingProgress:
         if step.checkpoint:
             tqdm.write(f"{step.name}: {step.checkpoint}", file=sys.stderr)
         if step.seen >= step.total:
-            bar.close()
+            _close(bar)
 
     def end(self, name: str, reason: str) -> None:
         """End the line of a training that cannot go on, and say why in another one."""
         if name in self._bars:
-            self._bars[name].close()
+            _close(self._bars[name])
         tqdm.write(reason, file=sys.stderr)
+
+
+def _close(bar: "tqdm[None]") -> None:
+    """End a line, and leave it above the others: tqdm would leave it among them, and not move them up."""
+    if not bar.disable:
+        last = str(bar)
+        bar.leave = False
+        bar.close()
+        tqdm.write(last, file=sys.stderr)

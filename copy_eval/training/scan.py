@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 from transformers import MambaForCausalLM, PreTrainedModel
 
@@ -68,10 +69,16 @@ def _compiled() -> ModuleType:
     flags = ["-O3", "-march=native", "-ffast-math", "-fopenmp-simd"]
     source = Path(__file__).with_name("selective_scan.cpp")
     # torch keeps what it compiled by the name alone, for every checkout on the machine.
-    version = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
+    made_for = f"{torch.__version__} {sys.implementation.cache_tag}".encode()
+    name = f"copy_eval_selective_scan_{hashlib.sha256(made_for + source.read_bytes()).hexdigest()[:12]}"
+    folder = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or cpp_extension.get_default_build_root()) / name
     try:
-        return cpp_extension.load(f"copy_eval_selective_scan_{version}", [str(source)], extra_cflags=flags)
-    except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "copy_eval.lock"):
+            # torch's own lock stays behind when its process is killed, and the next one would wait for ever.
+            (folder / "lock").unlink(missing_ok=True)
+            return cpp_extension.load(name, [str(source)], extra_cflags=flags, build_directory=str(folder))
+    except (ImportError, OSError, RuntimeError, subprocess.CalledProcessError) as error:
         raise UserError(
             "a Mamba is trained on a CPU with a scan that must be compiled, which takes a C++ compiler and ninja "
             f"(pip install 'copy-eval[training]'): {first_line(error)}"

@@ -231,7 +231,8 @@ def train_model(
         try:
             on_step(Step(training.name, curriculum.seen, curriculum.total, curriculum.unit, loss, accuracy, said))
         except BaseException:
-            state.save(folder)
+            if curriculum.seen < curriculum.total:
+                state.save(folder)
             raise
     with writing(folder / f".{CURVE}"):
         write_whole(folder / CURVE, state.to_csv())
